@@ -1,0 +1,285 @@
+"""The configuration of a run: one frozen, validated tree, read from YAML and `--set key=value`.
+
+Each class is a section of the YAML; `jobs/configs/default.yaml` comments every key. An unknown key is refused with the
+nearest valid name, so a mistyped option never silently keeps its default.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from signdpo.levels import LEVELS, SKELETON_LEVELS
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the key, what was found and the remedy."""
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class SyntheticConfig(Section):
+    train_clips: Count = 3000
+    dev_clips: Count = 200
+    test_clips: Count = 200
+    signers: Count = 8
+    noise: NonNegative = 1.0
+    seed: int = 7
+
+
+class CorpusConfig(Section):
+    kind: Literal["synthetic", "uni_sign"] = "synthetic"
+    root: str | None = None
+    language: Literal["en", "zh", "de"] = "en"
+    max_frames: Count = 256
+    max_bad_share: Share = 0.05
+    shard_rows: Count = 256
+    limit: Count | None = None
+    synthetic: SyntheticConfig = SyntheticConfig()
+
+    @model_validator(mode="after")
+    def _root_is_given(self) -> CorpusConfig:
+        if self.kind != "synthetic" and self.root is None:
+            raise ValueError(f"corpus.root is missing: corpus.kind={self.kind} reads clips from a folder")
+        return self
+
+
+class EncoderConfig(Section):
+    joint_dim: Count = 16
+    spatial_channels: tuple[Count, ...] = (32,)
+    temporal_channels: Count = 64
+    temporal_strides: tuple[Count, ...] = (2, 2)
+    temporal_kernel: Count = 5
+
+    @model_validator(mode="after")
+    def _kernel_is_odd(self) -> EncoderConfig:
+        if self.temporal_kernel % 2 == 0:
+            raise ValueError(f"temporal_kernel must be odd, got {self.temporal_kernel}")
+        return self
+
+
+class LanguageModelConfig(Section):
+    path: str | None = None
+    d_model: Count = 192
+    d_ff: Count = 512
+    layers: Count = 2
+    heads: Count = 4
+
+
+class PolicyConfig(Section):
+    init: str | None = None
+    encoder: EncoderConfig = EncoderConfig()
+    language_model: LanguageModelConfig = LanguageModelConfig()
+    vocab_size: Annotated[int, Field(ge=32)] = 512
+    prompt: str = ""
+    max_text_tokens: Count = 64
+
+
+class PretrainConfig(Section):
+    epochs: Count = 10
+    batch_size: Count = 64
+    lr: Positive = 2e-3
+    warmup_steps: int = Field(default=100, ge=0)
+    weight_decay: NonNegative = 0.01
+    label_smoothing: Share = 0.1
+    dropout: Share = 0.1
+    clip_grad_norm: Positive = 1.0
+
+
+class PerturberConfig(Section):
+    samples_per_clip: Count = 2
+    temperature: Positive = 1.0
+    mine_clips: Count = 1500
+    d_model: Count = 128
+    layers: Count = 2
+    epochs: Count = 8
+    copy_epochs: int = Field(default=3, ge=0)
+    batch_size: Count = 64
+    lr: Positive = 1.5e-3
+    candidates: Count = 4
+    max_chrf: Annotated[float, Field(gt=0.0, le=100.0)] = 95.0
+    min_chrf: Annotated[float, Field(ge=0.0, le=100.0)] = 20.0
+
+
+class SalienceConfig(Section):
+    share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35
+    tokens: Literal["max", "mean"] = "max"
+
+
+class NegativesConfig(Section):
+    operations: Mapping[str, Mapping[str, NonNegative]] = {
+        "spatial_global": {"exchange_hands": 1.0, "bend_fingers": 1.0, "shear_space": 0.5},
+        "spatial_local": {"swap_windows": 2.0, "bend_fingers": 1.0, "turn_hands": 1.0},
+        "temporal_global": {"shuffle_segments": 1.0, "reverse": 1.0},
+        "temporal_local": {"swap_windows": 1.0, "freeze": 1.0, "reverse": 1.0},
+    }
+    strength: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
+    salience: SalienceConfig = SalienceConfig()
+    perturber: PerturberConfig = PerturberConfig()
+
+    @model_validator(mode="after")
+    def _levels_are_known(self) -> NegativesConfig:
+        if set(self.operations) != set(SKELETON_LEVELS):
+            raise ValueError(f"operations must have exactly the levels {list(SKELETON_LEVELS)}")
+        for level, mixture in self.operations.items():
+            if sum(mixture.values()) <= 0:
+                raise ValueError(f"operations.{level} needs at least one operation with a weight above 0")
+        return self
+
+
+class DpoConfig(Section):
+    epochs: Count = 2
+    batch_size: Count = 32
+    loss: Literal["sigmoid", "ipo", "hinge"] = "sigmoid"
+    beta: Positive = 1.0
+    betas: Mapping[str, Positive] = {"language": 0.1}
+    weights: Mapping[str, NonNegative] = {
+        "spatial_global": 0.1,
+        "spatial_local": 0.1,
+        "temporal_global": 0.1,
+        "temporal_local": 0.1,
+        "language": 0.3,
+    }
+    mle_weight: NonNegative = 1.0
+    anchor_weight: NonNegative = 0.0
+    label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    length_normalize: bool = False
+    lr: Positive = 1e-4
+    warmup_steps: int = Field(default=10, ge=0)
+    weight_decay: NonNegative = 0.0
+    clip_grad_norm: Positive = 1.0
+    checkpoint_every: Count = 50
+
+    @model_validator(mode="after")
+    def _levels_are_known(self) -> DpoConfig:
+        for key, levels in (("betas", self.betas), ("weights", self.weights)):
+            for level in levels:
+                if level not in LEVELS:
+                    raise ValueError(f"{key}.{level} is not a level{_did_you_mean(level, LEVELS)}")
+        return self
+
+    def beta_of(self, level: str) -> float:
+        return self.betas.get(level, self.beta)
+
+    def weight_of(self, level: str) -> float:
+        return self.weights.get(level, 0.0)
+
+
+class EvaluationConfig(Section):
+    batch_size: Count = 64
+    num_beams: Count = 4
+    max_new_tokens: Count = 40
+    tokenize: Literal["13a", "zh", "char", "intl", "none"] | None = None
+    bootstrap_samples: Count = 1000
+
+
+class ResourcesConfig(Section):
+    num_cpus: Count = 8
+    use_gpu: bool = False
+    workers: Count = 1
+    cpus_per_worker: Positive = 1.0
+    pretrain_workers: Count = 2
+    generators: tuple[Count, Count] = (1, 2)
+    cpus_per_generator: Positive = 0.5
+    gpus_per_generator: NonNegative = 0.0
+    stall_seconds: Positive = 600.0
+
+    @model_validator(mode="after")
+    def _generators_are_a_range(self) -> ResourcesConfig:
+        if self.generators[0] > self.generators[1]:
+            raise ValueError(f"generators must be [min, max] with min <= max, got {list(self.generators)}")
+        return self
+
+
+class Config(Section):
+    seed: int = 1
+    corpus: CorpusConfig = CorpusConfig()
+    policy: PolicyConfig = PolicyConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    negatives: NegativesConfig = NegativesConfig()
+    dpo: DpoConfig = DpoConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Read a YAML file (or take the defaults) and apply `key=value` overrides, values parsed as YAML.
+
+    Raises:
+        ConfigError: naming the key, what was found and the remedy.
+    """
+    tree: dict[str, Any] = {}
+    if path is not None:
+        if not Path(path).is_file():
+            raise ConfigError(f"--config {path}: there is no such file")
+        try:
+            tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--config {path} is not valid YAML: {error}") from error
+        if not isinstance(tree, dict):
+            raise ConfigError(f"--config {path} must hold a mapping of sections, found {type(tree).__name__}")
+    for override in overrides:
+        _apply_override(tree, override)
+    return parse_config(tree)
+
+
+def parse_config(tree: Mapping[str, Any]) -> Config:
+    """Validate a plain tree. Raises `ConfigError` listing every problem, one a line."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {override}: expected key=value, for example --set dpo.beta=0.5")
+    *sections, leaf = key.split(".")
+    node = tree
+    for section in sections:
+        node = node.setdefault(section, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"--set {override}: {section} is a value, not a section")
+    try:
+        node[leaf] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    location = tuple(str(part) for part in problem["loc"])
+    key = ".".join(location) or "config"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}{_did_you_mean(key, _known_keys(Config))}"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r})"
+
+
+def _did_you_mean(name: str, known: Iterable[str]) -> str:
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f": did you mean {close[0]}?" if close else f"; valid are {', '.join(known)}"
+
+
+def _known_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys.extend(_known_keys(field.annotation, f"{prefix}{name}."))
+    return keys

@@ -1,0 +1,1 @@
+"""Preference optimisation: the objective (pure) and the training loop of one worker."""

@@ -1,0 +1,1 @@
+"""Batch translation, the field's metrics and their significance."""

@@ -1,0 +1,1 @@
+"""The policy: skeleton encoder, SignTranslator and the offline tokenizer."""

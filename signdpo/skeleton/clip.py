@@ -1,0 +1,48 @@
+"""A clip: one signed utterance as 2-D keypoints over time, and its sentence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
+
+
+class BadClipError(ValueError):
+    """A clip that cannot be read or makes no sense; its message is the reason written to the quarantine."""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One signed utterance.
+
+    Args:
+        id: unique within the corpus.
+        text: the reference sentence.
+        keypoints: `(frames, 69, 3)` float32: x, y and confidence. Readers give image coordinates; what is stored and
+            what models see is normalised (`signdpo.skeleton.normalisation`).
+        gloss: the glosses in sign order, where the corpus has them. For analysis only, never for a loss.
+        gloss_spans: `(len(gloss), 2)` int32: first and past-the-last frame of each gloss, where known.
+        signer: who signs, where known.
+    """
+
+    id: str
+    text: str
+    keypoints: np.ndarray
+    gloss: tuple[str, ...] = ()
+    gloss_spans: np.ndarray | None = None
+    signer: str = ""
+
+    def check(self) -> None:
+        """Raise `BadClipError` with the reason if this clip cannot be learned from."""
+        if not self.text.strip():
+            raise BadClipError("the sentence is empty")
+        shape = self.keypoints.shape
+        if len(shape) != 3 or shape[1:] != (NUM_JOINTS, CHANNELS):
+            raise BadClipError(f"keypoints have shape {shape}, expected (frames, {NUM_JOINTS}, {CHANNELS})")
+        if shape[0] == 0:
+            raise BadClipError("the clip has no frames")
+        if not np.isfinite(self.keypoints).all():
+            frame = int(np.argwhere(~np.isfinite(self.keypoints))[0][0])
+            raise BadClipError(f"keypoints hold NaN or infinity, first in frame {frame}")
