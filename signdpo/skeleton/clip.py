@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -46,3 +46,20 @@ class Clip:
         if not np.isfinite(self.keypoints).all():
             frame = int(np.argwhere(~np.isfinite(self.keypoints))[0][0])
             raise BadClipError(f"keypoints hold NaN or infinity, first in frame {frame}")
+
+    def sampled(self, limit: int) -> Clip:
+        """This clip with at most `limit` frames, evenly spaced; the spans of glosses follow."""
+        if len(self.keypoints) <= limit:
+            return self
+        frames = sample_frames(len(self.keypoints), limit)
+        spans = self.gloss_spans
+        if spans is not None:
+            spans = np.searchsorted(frames, spans).astype(np.int32)
+        return replace(self, keypoints=self.keypoints[frames], gloss_spans=spans)
+
+
+def sample_frames(num_frames: int, limit: int) -> np.ndarray:
+    """Indices `(min(num_frames, limit),)` int64 of evenly spaced frames: the middle of each of `limit` equal stretches."""
+    if num_frames <= limit:
+        return np.arange(num_frames)
+    return (2 * np.arange(limit) + 1) * num_frames // (2 * limit)
