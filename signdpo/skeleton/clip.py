@@ -59,7 +59,7 @@ class Clip:
 
 
 def sample_frames(num_frames: int, limit: int) -> np.ndarray:
-    """Indices `(min(num_frames, limit),)` int64 of evenly spaced frames: the middle of each of `limit` equal stretches."""
+    """Indices `(min(num_frames, limit),)` int64 of evenly spaced frames, the middles of `limit` equal stretches."""
     if num_frames <= limit:
         return np.arange(num_frames)
     return (2 * np.arange(limit) + 1) * num_frames // (2 * limit)

@@ -21,7 +21,7 @@ def test_sampled_frames_are_distinct_and_inside() -> None:
         for limit in range(1, num_frames + 1):
             frames = sample_frames(num_frames, limit)
             assert len(set(frames.tolist())) == limit
-            assert 0 <= frames[0]
+            assert frames[0] >= 0
             assert frames[-1] < num_frames
 
 
