@@ -1,0 +1,146 @@
+"""Score translations as the field does, and say whether one system is really better than another.
+
+    python jobs/evaluate.py --hypotheses aligned.txt --references dev.txt --language en
+    python jobs/evaluate.py --hypotheses aligned.txt --baseline mle.txt --references dev.txt --language zh \
+        --protocol csl_daily --json scores.json
+
+A file has one sentence a line, or the lines of the Uni-Sign release ("sample: ID, prediction: TEXT" and
+"sample: ID, ground-truth: TEXT"), which are matched by ID.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from signdpo.evaluation.metrics import DEFAULT_TOKENIZERS, PROTOCOLS, TOKENIZERS, Scores, score
+from signdpo.evaluation.significance import PairedBootstrap, paired_bootstrap
+
+RELEASE_LINE = re.compile(r"sample: (?P<id>.+?), (?:prediction|ground-truth): ?(?P<text>.*)")
+
+ROWS = (
+    ("BLEU-1", "bleu1", "{:.2f}"),
+    ("BLEU-2", "bleu2", "{:.2f}"),
+    ("BLEU-3", "bleu3", "{:.2f}"),
+    ("BLEU-4", "bleu4", "{:.2f}"),
+    ("chrF", "chrf", "{:.2f}"),
+    ("ROUGE-L", "rouge_l", "{:.2f}"),
+    ("length ratio", "length_ratio", "{:.3f}"),
+    ("loops", "loop_rate", "{:.1%}"),
+    ("exact matches", "exact", "{:.1%}"),
+)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    options = parse(arguments)
+    try:
+        results = evaluate_text(options)
+    except ValueError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        plain = {name: result.to_dict() for name, result in results.items()}
+        options.json.write_text(json.dumps(plain, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--hypotheses", type=Path, required=True, help="translations of the system")
+    parser.add_argument("--references", type=Path, required=True, help="reference translations")
+    parser.add_argument("--language", choices=sorted(DEFAULT_TOKENIZERS), required=True)
+    parser.add_argument("--tokenize", choices=TOKENIZERS, help="sacreBLEU tokenizer; default: char for zh, else 13a")
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), help="fold the text as a benchmark's papers do")
+    parser.add_argument("--baseline", type=Path, help="translations to compare with, by paired bootstrap of BLEU-4")
+    parser.add_argument("--samples", type=int, default=1000, help="resampled corpora of the bootstrap")
+    parser.add_argument("--seed", type=int, default=12345, help="of the bootstrap")
+    parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores here too")
+    return parser.parse_args(arguments)
+
+
+def evaluate_text(options: argparse.Namespace) -> dict[str, Any]:
+    """Score the files and print the table; the results by name: `system` and, with a baseline, two more."""
+    references = read_sentences(options.references)
+    protocol = {"language": options.language, "tokenize": options.tokenize, "protocol": options.protocol}
+    hypotheses = in_order_of(references, read_sentences(options.hypotheses), options.hypotheses)
+    targets = list(references.values())
+    system = score(hypotheses, targets, **protocol)
+    if options.baseline is None:
+        print_table({"system": system})
+        return {"system": system}
+
+    translations = in_order_of(references, read_sentences(options.baseline), options.baseline)
+    baseline = score(translations, targets, **protocol)
+    comparison = paired_bootstrap(
+        translations, hypotheses, targets, **protocol, samples=options.samples, seed=options.seed
+    )
+    print_table({"baseline": baseline, "system": system}, comparison)
+    return {"baseline": baseline, "system": system, "comparison": comparison}
+
+
+def read_sentences(path: Path) -> dict[str, str]:
+    """Sentences of a file by ID, or by line number where the lines carry no ID.
+
+    Raises:
+        ValueError: no such file, lines of both kinds, or an ID that comes twice.
+    """
+    if not path.is_file():
+        raise ValueError(f"{path}: there is no such file")
+    # Not `splitlines`, which would also break at the rarer separators that a sentence may hold.
+    lines = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    release = bool(RELEASE_LINE.fullmatch(lines[0].rstrip("\r")))
+    sentences: dict[str, str] = {}
+    for number, line in enumerate(lines, start=1):
+        match = RELEASE_LINE.fullmatch(line.rstrip("\r"))
+        if bool(match) != release:
+            raise ValueError(f"{path}:{number}: expected {'a' if release else 'no'} sample ID, as in line 1")
+        name, text = (match["id"], match["text"]) if match else (str(number), line)
+        if name in sentences:
+            raise ValueError(f"{path}:{number}: sample {name} comes twice")
+        sentences[name] = text.strip()
+    return sentences
+
+
+def in_order_of(references: dict[str, str], sentences: dict[str, str], path: Path) -> list[str]:
+    """The sentences in the order of the references. Raises `ValueError` if any is missing or has no reference."""
+    missing, surplus = references.keys() - sentences.keys(), sentences.keys() - references.keys()
+    if missing or surplus:
+        example = min(missing or surplus)
+        problem = "has no translation for" if missing else "translates, without a reference,"
+        raise ValueError(
+            f"{path} {problem} sample {example} ({len(sentences)} sentences against {len(references)} references)"
+        )
+    return [sentences[name] for name in references]
+
+
+def print_table(systems: dict[str, Scores], comparison: PairedBootstrap | None = None) -> None:
+    # One row a metric: nine columns would not fit a terminal of 80 characters.
+    table = Table()
+    table.add_column("")
+    values = [scores.to_dict() for scores in systems.values()]
+    for name in systems:
+        table.add_column(name, justify="right")
+    for title, key, form in ROWS:
+        table.add_row(title, *(form.format(each[key]) for each in values))
+    console = Console()
+    console.print(table)
+    if comparison:
+        console.print(
+            f"BLEU-4 {comparison.delta:+.2f} (95 % interval {comparison.confidence_low:+.2f} to "
+            f"{comparison.confidence_high:+.2f}), p = {comparison.p_value:.4f}, paired bootstrap with "
+            f"{comparison.samples} samples, seed {comparison.seed}",
+            highlight=False,
+        )
+    console.print(next(iter(systems.values())).signature, highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""`jobs/evaluate.py` scores files as a user has them and names what is wrong with them."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+JOB = Path(__file__).resolve().parents[2] / "jobs" / "evaluate.py"
+
+
+@pytest.fixture(scope="module")
+def job() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("evaluate_job", JOB)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write(path: Path, *lines: str) -> str:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return str(path)
+
+
+def test_release_files_give_the_published_figure(
+    job: ModuleType, shared_data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hypotheses = shared_data / "predictions" / "csl_daily.dev.pres.txt"
+    references = shared_data / "predictions" / "csl_daily.dev.refs.txt"
+    out = tmp_path / "scores.json"
+    options = ["--hypotheses", str(hypotheses), "--references", str(references), "--json", str(out)]
+    assert job.main([*options, "--language", "zh", "--protocol", "csl_daily"]) == 0
+    output = capsys.readouterr().out
+    assert "25.27" in output
+    assert "tok:char" in output
+    assert round(json.loads(out.read_text())["system"]["bleu4"], 2) == 25.27
+
+
+def test_release_lines_are_matched_by_id_whatever_their_order(job: ModuleType, tmp_path: Path) -> None:
+    hypotheses = write(tmp_path / "h", "sample: b, prediction: two", "sample: a:1, prediction: one, two")
+    references = write(tmp_path / "r", "sample: a:1, ground-truth: one, two", "sample: b, ground-truth: two")
+    out = tmp_path / "scores.json"
+    assert job.main(f"--hypotheses {hypotheses} --references {references} --language en --json {out}".split()) == 0
+    assert json.loads(out.read_text())["system"]["exact"] == 1.0
+
+
+def test_a_baseline_adds_a_paired_bootstrap(
+    job: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    references = write(tmp_path / "r", *["we go to school today"] * 20)
+    system = write(tmp_path / "s", *["we go to school today"] * 20)
+    baseline = write(tmp_path / "b", *["we go to school now"] * 20)
+    out = tmp_path / "scores.json"
+    options = f"--hypotheses {system} --references {references} --baseline {baseline} --language en --samples 50"
+    assert job.main([*options.split(), "--json", str(out)]) == 0
+    results = json.loads(out.read_text())
+    assert set(results) == {"baseline", "system", "comparison"}
+    assert results["comparison"]["delta"] == pytest.approx(results["system"]["bleu4"] - results["baseline"]["bleu4"])
+    assert results["comparison"]["samples"] == 50
+    assert "paired bootstrap with 50 samples" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize(
+    ("hypotheses", "references", "message"),
+    [
+        (["a"], ["a", "b"], "has no translation for sample 2 (1 sentences against 2 references)"),
+        (["a", "b"], ["a"], "translates, without a reference, sample 2"),
+        (["sample: x, prediction: a", "b"], ["a", "b"], "h:2: expected a sample ID, as in line 1"),
+        (["sample: x, prediction: a"] * 2, ["a", "b"], "h:2: sample x comes twice"),
+    ],
+)
+def test_files_that_do_not_match_are_refused_with_the_place(
+    job: ModuleType,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    hypotheses: list[str],
+    references: list[str],
+    message: str,
+) -> None:
+    options = ["--hypotheses", write(tmp_path / "h", *hypotheses), "--references", write(tmp_path / "r", *references)]
+    assert job.main([*options, "--language", "en"]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_a_missing_file_is_named(job: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    missing = str(tmp_path / "missing.txt")
+    assert job.main(["--hypotheses", missing, "--references", missing, "--language", "en"]) == 2
+    assert f"{missing}: there is no such file" in capsys.readouterr().err
