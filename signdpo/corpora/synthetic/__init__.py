@@ -1,0 +1,1 @@
+"""A small synthetic sign language, so that every stage runs without a download."""
