@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import gzip
+import os
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from signdpo.config import CorpusConfig
+from signdpo.corpora.registry import open_source
+from signdpo.corpora.source import Entry
+from signdpo.corpora.uni_sign import UniSignSource
+from signdpo.skeleton.clip import BadClipError
+from signdpo.skeleton.layout import COCO_WHOLEBODY_133
+
+
+def pose(frames: int, joints: int = 133, people: int = 1) -> dict[str, Any]:
+    """Joint j of frame t is at (j, t)."""
+    positions = np.stack(np.meshgrid(np.arange(joints), np.arange(frames)), axis=-1).astype(np.float32)
+    return {
+        "keypoints": [np.repeat(frame[None], people, axis=0) for frame in positions],
+        "scores": [np.ones((people, joints), np.float32) for _ in range(frames)],
+    }
+
+
+def write_corpus(root: Path, poses: dict[str, Any], split: str = "train", **label: Any) -> UniSignSource:
+    (root / "pose_format").mkdir(exist_ok=True)
+    labels = {}
+    for name, content in poses.items():
+        labels[name] = {"name": name, "gloss": "A B", "text": "a word", "video_path": f"{name}.mp4", **label}
+        (root / "pose_format" / f"{name}.pkl").write_bytes(pickle.dumps(content))
+    (root / f"labels.{split}").write_bytes(gzip.compress(pickle.dumps(labels)))
+    return UniSignSource(str(root), "en")
+
+
+def read_one(root: Path, content: Any, **label: Any) -> np.ndarray:
+    source = write_corpus(root, {"clip": content}, **label)
+    return source.read(source.entries("train")[0]).keypoints
+
+
+def test_labels_are_listed_in_their_order(tmp_path: Path) -> None:
+    source = write_corpus(tmp_path, {"b": pose(1), "a": pose(1)})
+    assert source.entries("train") == [
+        Entry("b", "train", "b.mp4", "a word", ("A", "B")),
+        Entry("a", "train", "a.mp4", "a word", ("A", "B")),
+    ]
+
+
+@pytest.mark.parametrize(("gloss", "expected"), [("", ()), (["X", "Y"], ("X", "Y")), (None, ())])
+def test_glosses_come_as_lists_or_strings(tmp_path: Path, gloss: Any, expected: tuple[str, ...]) -> None:
+    assert write_corpus(tmp_path, {"a": pose(1)}, gloss=gloss).entries("train")[0].gloss == expected
+
+
+def test_plain_pickled_labels_are_read(tmp_path: Path) -> None:
+    (tmp_path / "labels.dev").write_bytes(pickle.dumps({"a": {"text": "t", "video_path": "a.mp4"}}))
+    assert UniSignSource(str(tmp_path), "en").entries("dev") == [Entry("a", "dev", "a.mp4", "t")]
+
+
+@pytest.mark.parametrize("split", ["train", "dev", "test"])
+def test_a_missing_split_is_named_with_the_remedy(tmp_path: Path, split: str) -> None:
+    with pytest.raises(FileNotFoundError, match=rf"labels\.{split} is missing.*corpus\.root={tmp_path}"):
+        UniSignSource(str(tmp_path), "en").entries(split)
+
+
+def test_joints_are_those_of_the_layout(tmp_path: Path) -> None:
+    keypoints = read_one(tmp_path, pose(2))
+    assert keypoints.dtype == np.float32
+    np.testing.assert_array_equal(keypoints[1, :, 0], COCO_WHOLEBODY_133)
+    np.testing.assert_array_equal(keypoints[1, :, 1], 1)
+    np.testing.assert_array_equal(keypoints[..., 2], 1)
+
+
+def test_start_and_end_cut_the_clip(tmp_path: Path) -> None:
+    assert read_one(tmp_path, {**pose(10), "start": 3, "end": 6})[:, 0, 1].tolist() == [3, 4, 5]
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (pose(0), "the clip has 0 frames"),
+        (pose(2, joints=17), "frame 0 has 17 joints, expected 133"),
+        (pose(2, people=2), "frame 0 has 2 people, expected exactly one"),
+        (pose(2, people=0), "frame 0 has 0 people"),
+        ({**pose(3), "scores": pose(2)["scores"]}, "3 frames of keypoints but 2 of scores"),
+        ({**pose(3), "start": 2, "end": 2}, "start 2 and end 2 do not lie in the 3 frames"),
+        ({**pose(3), "start": 0, "end": 4}, "start 0 and end 4 do not lie in the 3 frames"),
+        ({**pose(3), "start": 0}, "start and end are int and NoneType"),
+        ({"keypoints": []}, "not a dict of keypoints and scores"),
+        ({"keypoints": 3, "scores": []}, "keypoints is a int"),
+        ({"keypoints": [[1]], "scores": [[1]]}, "keypoints of frame 0 are no array"),
+        ({**pose(1), "keypoints": pose(1)["scores"]}, r"keypoints of frame 0 have shape \(1, 133\)"),
+        ([], "not a dict"),
+    ],
+)
+def test_a_bad_clip_says_what_is_wrong(tmp_path: Path, content: Any, reason: str) -> None:
+    with pytest.raises(BadClipError, match=reason):
+        read_one(tmp_path, content)
+
+
+@pytest.mark.parametrize("location", ["../secret.mp4", "/etc/secret.mp4", "a/../../secret.mp4"])
+def test_a_label_cannot_lead_out_of_the_corpus(tmp_path: Path, location: str) -> None:
+    with pytest.raises(BadClipError, match="leads out of the corpus"):
+        read_one(tmp_path, pose(1), video_path=location)
+
+
+def test_a_missing_clip_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadClipError, match=r"pose_format/gone\.pkl is missing"):
+        read_one(tmp_path, pose(1), video_path="gone.mp4")
+
+
+def test_the_fingerprint_changes_with_the_labels(tmp_path: Path) -> None:
+    before = write_corpus(tmp_path, {"a": pose(1)}).fingerprint()
+    assert write_corpus(tmp_path, {"a": pose(1)}).fingerprint() == before
+    assert write_corpus(tmp_path, {"a": pose(1)}, text="another word").fingerprint() != before
+
+
+@pytest.mark.parametrize(("name", "clips"), [("CSL_Daily.labels.train", 18401), ("How2Sign.labels.test", 2349)])
+def test_published_labels_are_read(shared_data: Path, tmp_path: Path, name: str, clips: int) -> None:
+    os.symlink(shared_data / "labels" / name, tmp_path / "labels.train")
+    entries = UniSignSource(str(tmp_path), "en").entries("train")
+    assert len(entries) == clips
+    assert all(entry.text and entry.location.endswith(".mp4") for entry in entries)
+
+
+def test_real_fingerspelling_is_read(shared_data: Path) -> None:
+    source = open_source(CorpusConfig(kind="uni_sign", root=str(shared_data / "fingerspelling")))
+    entries = source.entries("test")
+    assert len(entries) == 120
+    clip = source.read(entries[0])
+    clip.check()
+    assert (clip.text, clip.gloss) == ("chain", ("C", "H", "A", "I", "N"))
+    assert clip.keypoints.shape[1:] == (69, 3)
+    assert (clip.keypoints[:, 30:51, 2] > 0.3).mean() > 0.9  # the right hand is seen
+    assert not clip.keypoints[:, 9:30, 2].any()  # the left one is not
