@@ -1,0 +1,199 @@
+"""Clips as they are stored: Parquet shards that anybody can read, a manifest, and the quarantine.
+
+<directory>/<split>/part-00000.parquet ...
+<directory>/manifest.json
+<directory>/quarantine.jsonl
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from signdpo.skeleton.clip import BadClipError, Clip
+from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
+from signdpo.skeleton.normalisation import normalise
+from signdpo.storage import is_local, join, read_text, write_text
+
+# Keypoints are flat: nested lists leave Arrow for pickled objects in Ray, and crawl.
+CLIP_SCHEMA: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("num_frames", pa.int32()),
+        ("keypoints", pa.list_(pa.float16())),  # num_frames * 69 * 3, normalised
+        ("gloss", pa.list_(pa.string())),
+        ("gloss_spans", pa.list_(pa.int32())),  # first and past-the-last frame of each gloss; empty if unknown
+        ("signer", pa.string()),
+    ]
+)
+
+
+def prepare_clip(clip: Clip, max_frames: int) -> Clip:
+    """Make a clip as read into a clip as stored: checked, at most `max_frames` long, normalised.
+
+    Raises:
+        BadClipError: with the reason, if nothing can be learned from the clip.
+    """
+    clip.check()
+    clip = clip.sampled(max_frames)
+    keypoints = normalise(clip.keypoints)
+    if not keypoints.any():
+        raise BadClipError(
+            "the body is not visible: fewer than 4 of its joints are above confidence 0.3, or all in one"
+        )
+    return replace(clip, keypoints=keypoints)
+
+
+def clip_to_row(clip: Clip) -> dict[str, Any]:
+    """The row of `CLIP_SCHEMA` of a normalised clip; keypoints are rounded to float16."""
+    return {
+        "id": clip.id,
+        "text": clip.text,
+        "num_frames": len(clip.keypoints),
+        "keypoints": clip.keypoints.astype(np.float16).ravel(),
+        "gloss": list(clip.gloss),
+        "gloss_spans": [] if clip.gloss_spans is None else clip.gloss_spans.astype(np.int32).ravel(),
+        "signer": clip.signer,
+    }
+
+
+def row_digest(row: Mapping[str, Any]) -> str:
+    """A hash of everything in a row of `clip_to_row`; 32 hexadecimal digits."""
+    texts = [row["id"], row["text"], row["signer"], *row["gloss"], str(np.asarray(row["gloss_spans"]).tolist())]
+    digest = hashlib.blake2b(json.dumps(texts, ensure_ascii=False).encode(), digest_size=16)
+    digest.update(row["keypoints"].tobytes())
+    return digest.hexdigest()
+
+
+def keypoints_of(keypoints: np.ndarray | Sequence[float], num_frames: int) -> np.ndarray:
+    """The `(num_frames, 69, 3)` float32 of a row's flat keypoints: a copy, since batches of Ray are read-only views."""
+    return np.array(keypoints, dtype=np.float32).reshape(num_frames, NUM_JOINTS, CHANNELS)
+
+
+def shard_uri(directory: str, split: str, index: int) -> str:
+    return join(directory, split, f"part-{index:05d}.parquet")
+
+
+def write_shard(uri: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of `clip_to_row` to one Parquet file, whole or not at all."""
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in CLIP_SCHEMA]
+    buffer = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_arrays(columns, schema=CLIP_SCHEMA), buffer)
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    if not is_local(uri):
+        filesystem.pipe_file(path, buffer.getvalue().to_pybytes())
+        return
+    # Ray may run a task again while its first run is still dying: each has a temporary file of its own.
+    temporary = Path(f"{path}.{os.getpid()}.partial")
+    temporary.write_bytes(memoryview(buffer.getvalue()))
+    temporary.replace(path)
+
+
+def shard_files(directory: str, split: str, unfinished: bool = False) -> list[str]:
+    """Paths of a split's shards on their filesystem, in order; also those cut off while being written if asked."""
+    filesystem, folder = fsspec.core.url_to_fs(join(directory, split))
+    filesystem.invalidate_cache()
+    if not filesystem.isdir(folder):
+        return []
+    suffixes = (".parquet", ".partial") if unfinished else (".parquet",)
+    paths = sorted(str(path) for path in filesystem.ls(folder, detail=False))
+    return [path for path in paths if path.rsplit("/", 1)[-1].startswith("part-") and path.endswith(suffixes)]
+
+
+def read_clips(directory: str | Path, split: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a split, in the order of its shards.
+
+    Args:
+        directory: where clips were ingested to: a local path or any fsspec URI.
+        split: "train", "dev" or "test".
+        columns: names of `CLIP_SCHEMA` to read; all by default.
+
+    Raises:
+        FileNotFoundError: if the split is not there.
+    """
+    filesystem, _ = fsspec.core.url_to_fs(str(directory))
+    paths = shard_files(str(directory), split)
+    if not paths:
+        raise FileNotFoundError(f"there are no clips in {directory}/{split}: make them with jobs/prepare.py")
+    shards = pa.dataset.dataset(paths, schema=CLIP_SCHEMA, filesystem=filesystem, format="parquet")
+    return shards.to_table(columns=None if columns is None else list(columns))
+
+
+class SplitSummary(BaseModel):
+    """What a split holds. The lengths are in frames, as stored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clips: int
+    quarantined: int
+    shards: int
+    shortest: int
+    median: float
+    longest: int
+
+
+class Manifest(BaseModel):
+    """What was ingested; its file is written last, so a directory without one is unfinished.
+
+    Args:
+        language: of the sentences.
+        source: fingerprint of the corpus that was read.
+        layout: version of the joint layout, `signdpo.skeleton.layout.LAYOUT_VERSION`.
+        content_hash: of all stored rows in order, the same whatever the shards and the parallelism.
+        splits: by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str
+    source: str
+    layout: str
+    content_hash: str
+    splits: dict[str, SplitSummary]
+
+
+def write_manifest(directory: str, manifest: Manifest) -> None:
+    write_text(join(directory, "manifest.json"), manifest.model_dump_json(indent=2) + "\n")
+
+
+def read_manifest(directory: str) -> Manifest:
+    """Raises `FileNotFoundError` if the directory was not ingested to the end."""
+    return Manifest.model_validate_json(read_text(join(directory, "manifest.json")))
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """An input that was refused, and why."""
+
+    id: str
+    split: str
+    location: str
+    reason: str
+
+
+def write_quarantine(directory: str, records: Iterable[Quarantined]) -> str:
+    """Write `quarantine.jsonl` (an empty file if nothing was refused) and return its URI."""
+    uri = join(directory, "quarantine.jsonl")
+    lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+    # A lone surrogate in a stranger's text is no UTF-8; JSON's own escape for it is.
+    write_text(uri, lines.encode(errors="backslashreplace").decode())
+    return uri
+
+
+def read_quarantine(directory: str) -> list[Quarantined]:
+    lines = read_text(join(directory, "quarantine.jsonl")).split("\n")
+    return [Quarantined(**json.loads(line)) for line in lines if line]
