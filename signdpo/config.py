@@ -182,6 +182,7 @@ class EvaluationConfig(Section):
     num_beams: Count = 4
     max_new_tokens: Count = 40
     tokenize: Literal["13a", "zh", "char", "intl", "none"] | None = None
+    protocol: Literal["csl_daily"] | None = None
     bootstrap_samples: Count = 1000
 
 

@@ -19,8 +19,10 @@ from signdpo.corpora.source import SPLITS
 from signdpo.corpora.synthetic.lexicon import SIGNS, Sign, in_category
 
 ENGLISH_WORDS: Final = (6, 11)  # fewest and most words of a sentence
-SIGN_COUNT: Final = (3, 6)  # fewest and most signs
+SIGN_COUNT: Final = (3, 5)  # fewest and most signs
 SPLIT_SHARES: Final = {"train": 80, "dev": 10, "test": 10}  # percent of all sentences the grammar can make
+
+_SKEW: Final = 0.6  # of the signs of a category: exponent of Zipf's law, in the order of the lexicon
 
 # Which nouns a verb takes as its object.
 _ANY = ("drink", "food", "text", "machine", "clothing", "animal")
@@ -270,5 +272,7 @@ def _question(gloss: tuple[str, ...], *words: str) -> Sentence:
 
 
 def _pick(rng: np.random.Generator, *categories: str) -> Sign:
+    """A sign of these categories; as in any language, some are used much more than others."""
     signs = in_category(*categories)
-    return signs[rng.integers(len(signs))]
+    shares = (1.0 + np.arange(len(signs))) ** -_SKEW
+    return signs[rng.choice(len(signs), p=shares / shares.sum())]

@@ -14,7 +14,7 @@ from signdpo.corpora.synthetic.lexicon import SIGNS, Sign
 from signdpo.corpora.synthetic.phonology import EXPRESSIONS, HANDSHAPES, LOCATIONS, MOVEMENTS, ORIENTATIONS
 from signdpo.skeleton.layout import NUM_JOINTS, PARTS
 
-SIGN_FRAMES: Final = 5.0  # of a sign, at speed 1
+SIGN_FRAMES: Final = 6.0  # of a sign, at speed 1
 TRANSITION_FRAMES: Final = 2.0  # between two signs, at speed 1
 REST_FRAMES: Final = 1  # hands at rest at either end
 
@@ -26,10 +26,10 @@ _SMOOTHING: Final = np.array([0.2, 0.6, 0.2])
 
 # Standard deviations at noise 1. Of a sign: the place (shoulder widths), curls, turns (radians) and the size of its
 # movement. Of a joint in a frame: body, hands and face in shoulder widths.
-_PLACE_NOISE, _CURL_NOISE, _TURN_NOISE, _AMPLITUDE_NOISE = 0.06, 0.10, 0.15, 0.15
-_JOINT_NOISE: Final = {"body": 0.015, "left_hand": 0.020, "right_hand": 0.020, "face": 0.006}
-_DROPPED_JOINTS: Final = 0.03  # share of joints the estimator misses
-_DROPPED_HANDS: Final = 0.02  # share of frames in which it starts to lose a hand for one to four frames
+_PLACE_NOISE, _CURL_NOISE, _TURN_NOISE, _AMPLITUDE_NOISE = 0.04, 0.07, 0.10, 0.10
+_JOINT_NOISE: Final = {"body": 0.012, "left_hand": 0.012, "right_hand": 0.012, "face": 0.005}
+_DROPPED_JOINTS: Final = 0.02  # share of joints the estimator misses
+_DROPPED_HANDS: Final = 0.015  # share of frames in which it starts to lose a hand for one to four frames
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,7 +77,7 @@ def make_signer(index: int, seed: int) -> Signer:
         amplitude=rng.uniform(0.8, 1.2),
         expressiveness=rng.uniform(0.6, 1.2),
         coarticulation=rng.uniform(0.08, 0.25),
-        places=rng.normal(0.0, 0.04, (len(LOCATIONS), 3)),
+        places=rng.normal(0.0, 0.03, (len(LOCATIONS), 3)),
         curls=rng.normal(0.0, 0.05, (len(HANDSHAPES), 5)),
     )
 

@@ -1,0 +1,215 @@
+"""The skeleton encoder: one spatio-temporal graph convolution (ST-GCN) stack a body part.
+
+The architecture is that of Uni-Sign (Li et al., ICLR 2025) after Yan et al., AAAI 2018 (ST-GCN): a linear lift of each
+joint, spatial graph convolutions within a frame, the feature of the joint that carries a part added to it, graph
+convolutions over time, the mean over joints. Both hands share their weights. Strides in time, which Uni-Sign does not
+have, make a small model fast.
+
+Frames are handled packed, padding left out, wherever a layer looks at one frame alone, and padding is zeroed before
+every convolution over time: a clip's encoding does not depend on the batch it is in.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from signdpo.config import EncoderConfig
+from signdpo.skeleton.layout import BONES, CHANNELS, PART_ANCHORS, PARTS
+
+HANDS = ("left_hand", "right_hand")
+_MODULE_OF = {"body": "body", "left_hand": "hand", "right_hand": "hand", "face": "face"}
+
+
+def adjacency(part: str) -> Tensor:
+    """Distance-partitioned adjacency of a part, `(2, joints, joints)` float32: self-links, then bones.
+
+    Columns are normalised by the degree counted over both partitions, as in ST-GCN's distance partitioning with one hop.
+    """
+    joints = PARTS[part].stop - PARTS[part].start
+    links = torch.eye(joints)
+    for first, second in BONES[part]:
+        links[first, second] = links[second, first] = 1.0
+    normalised = links / links.sum(0, keepdim=True)
+    itself = torch.eye(joints)
+    return torch.stack([normalised * itself, normalised * (1 - itself)])
+
+
+class GraphConvolution(nn.Module):
+    """One graph convolution over the joints of a frame, with a learned adjacency.
+
+    ST-GCN lifts the channels once a partition and then mixes the joints; here the joints are mixed first, which is the
+    same sum in an order that needs fewer multiplications and no copies. `weight` and `bias` are those of the lift.
+    """
+
+    def __init__(self, *, in_channels: int, out_channels: int, adjacency: Tensor) -> None:
+        super().__init__()
+        partitions = adjacency.shape[0]
+        lift = nn.Linear(in_channels, out_channels * partitions)
+        self.weight = nn.Parameter(lift.weight.detach().view(partitions, out_channels, in_channels))
+        self.bias = nn.Parameter(lift.bias.detach().view(partitions, out_channels))
+        self.adjacency = nn.Parameter(adjacency.clone())
+        self.norm = nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(frames, joints, in_channels)` -> `(frames, joints, out_channels)`, packed frames only."""
+        partitions, joints, _ = self.adjacency.shape
+        mixing = self.adjacency.permute(2, 0, 1).reshape(joints * partitions, joints)
+        mixed = torch.matmul(mixing, x).view(x.shape[0], joints, -1)  # (frames, joints, partitions * in_channels)
+        weight = self.weight.permute(0, 2, 1).flatten(0, 1)  # (partitions * in_channels, out_channels)
+        bias = torch.einsum("kvw,kc->wc", self.adjacency, self.bias)
+        return _normalise(self.norm, mixed @ weight + bias).relu()
+
+
+class SpatialBlock(nn.Module):
+    """A graph convolution with a residual connection, within each frame."""
+
+    def __init__(self, *, in_channels: int, out_channels: int, adjacency: Tensor) -> None:
+        super().__init__()
+        self.graph = GraphConvolution(in_channels=in_channels, out_channels=out_channels, adjacency=adjacency)
+        self.shortcut = nn.Linear(in_channels, out_channels) if in_channels != out_channels else None
+        self.shortcut_norm = nn.BatchNorm1d(out_channels) if self.shortcut is not None else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        """`(frames, joints, in_channels)` -> `(frames, joints, out_channels)`, packed frames only."""
+        residual = x
+        if self.shortcut is not None and self.shortcut_norm is not None:
+            residual = _normalise(self.shortcut_norm, self.shortcut(x))
+        return (self.graph(x) + residual).relu()
+
+
+class TemporalBlock(nn.Module):
+    """A graph convolution, then a convolution over time, with a residual connection and an optional stride."""
+
+    def __init__(self, *, in_channels: int, out_channels: int, adjacency: Tensor, kernel: int, stride: int) -> None:
+        super().__init__()
+        self.stride = stride
+        self.graph = GraphConvolution(in_channels=in_channels, out_channels=out_channels, adjacency=adjacency)
+        self.time = nn.Conv2d(out_channels, out_channels, (kernel, 1), (stride, 1), (kernel // 2, 0))
+        self.norm = nn.BatchNorm1d(out_channels)
+        plain = in_channels == out_channels and stride == 1
+        self.shortcut = None if plain else nn.Linear(in_channels, out_channels)
+        self.shortcut_norm = None if plain else nn.BatchNorm1d(out_channels)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """`(frames, joints, channels)` packed and `(batch, time)` bool -> the same, time divided by the stride."""
+        kept = mask[:, :: self.stride]
+        padded = _unpack(self.graph(x), mask)  # (batch, time, joints, channels), zero where padded
+        # The permuted view is what PyTorch calls channels_last: no copy, and the fast path on CPU and GPU.
+        over_time = self.time(padded.permute(0, 3, 1, 2)).permute(
+            0, 2, 3, 1
+        )  # (batch, time / stride, joints, channels)
+        residual = x
+        if self.shortcut is not None and self.shortcut_norm is not None:
+            strided = x if self.stride == 1 else _unpack(x, mask)[:, :: self.stride][kept]
+            residual = _normalise(self.shortcut_norm, self.shortcut(strided))
+        return (_normalise(self.norm, over_time[kept]) + residual).relu(), kept
+
+
+class PartEncoder(nn.Module):
+    """The ST-GCN stack of one part."""
+
+    def __init__(self, config: EncoderConfig, part: str) -> None:
+        super().__init__()
+        graph = adjacency(part)
+        self.lift = nn.Linear(CHANNELS, config.joint_dim)
+        widths = (config.joint_dim, *config.spatial_channels)
+        self.spatial = nn.ModuleList(
+            SpatialBlock(in_channels=before, out_channels=after, adjacency=graph)
+            for before, after in zip(widths, widths[1:], strict=False)
+        )
+        self.temporal = nn.ModuleList()
+        width = widths[-1]
+        for stride in config.temporal_strides:
+            block = TemporalBlock(
+                in_channels=width,
+                out_channels=config.temporal_channels,
+                adjacency=graph,
+                kernel=config.temporal_kernel,
+                stride=stride,
+            )
+            self.temporal.append(block)
+            width = config.temporal_channels
+
+    def frames(self, x: Tensor) -> Tensor:
+        """`(frames, joints, 3)` packed -> `(frames, joints, spatial_channels[-1])`."""
+        x = self.lift(x)
+        for block in self.spatial:
+            x = block(x)
+        return x
+
+    def sequence(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Packed frames and `(batch, time)` bool -> `(positions, temporal_channels)` packed and the strided mask."""
+        for block in self.temporal:
+            x, mask = block(x, mask)
+        return x.mean(1), mask
+
+
+class SkeletonEncoder(nn.Module):
+    """Clips of keypoints -> a sequence of vectors of the language model's width.
+
+    Args:
+        config: widths and strides.
+        output_dim: the language model's `d_model`.
+    """
+
+    def __init__(self, config: EncoderConfig, *, output_dim: int) -> None:
+        super().__init__()
+        self.stride = math.prod(config.temporal_strides)
+        self.parts = nn.ModuleDict({name: PartEncoder(config, part) for part, name in _first_part_of_each_module()})
+        self.part_embedding = nn.Parameter(torch.zeros(config.temporal_channels * len(PARTS)))
+        self.project = nn.Linear(config.temporal_channels * len(PARTS), output_dim)
+
+    def forward(self, keypoints: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Encode a padded batch.
+
+        Args:
+            keypoints: `(batch, frames, 69, 3)` float, normalised; what lies in padded frames does not matter.
+            frame_mask: `(batch, frames)` bool, True for real frames.
+
+        Returns:
+            `(batch, ceil(frames / stride), output_dim)` and its bool mask `(batch, ceil(frames / stride))`. Position
+            `p` begins at frame `p * stride`.
+        """
+        frames = keypoints[frame_mask]  # (all real frames, 69, 3)
+        body = self.parts["body"].frames(frames[:, PARTS["body"]])
+        pooled = {}
+        pooled["body"], kept = self.parts["body"].sequence(body, frame_mask)
+        face = self.parts["face"].frames(frames[:, PARTS["face"]]) + _anchor(body, "face")
+        pooled["face"], _ = self.parts["face"].sequence(face, frame_mask)
+        pooled.update(self._hands(frames, body, frame_mask))
+        joined = torch.cat([pooled[part] for part in PARTS], dim=-1) + self.part_embedding
+        return _unpack(self.project(joined), kept), kept
+
+    def _hands(self, frames: Tensor, body: Tensor, frame_mask: Tensor) -> dict[str, Tensor]:
+        """Both hands in one pass, as a batch twice as large: they share their weights."""
+        stacked = torch.cat([frames[:, PARTS[hand]] for hand in HANDS])
+        anchors = torch.cat([_anchor(body, hand) for hand in HANDS])
+        features = self.parts["hand"].frames(stacked) + anchors
+        positions, _ = self.parts["hand"].sequence(features, frame_mask.repeat(len(HANDS), 1))
+        return dict(zip(HANDS, positions.chunk(len(HANDS)), strict=True))
+
+
+def _first_part_of_each_module() -> list[tuple[str, str]]:
+    first: dict[str, str] = {}
+    for part, name in _MODULE_OF.items():
+        first.setdefault(name, part)
+    return [(part, name) for name, part in first.items()]
+
+
+def _anchor(body: Tensor, part: str) -> Tensor:
+    """The feature of the body joint that carries a part, `(frames, 1, channels)`; no gradient, as in Uni-Sign."""
+    return body[:, PART_ANCHORS[part], None].detach()
+
+
+def _normalise(norm: nn.BatchNorm1d, x: Tensor) -> Tensor:
+    return norm(x.flatten(0, -2)).view_as(x)
+
+
+def _unpack(packed: Tensor, mask: Tensor) -> Tensor:
+    """`(real frames, ...)` and `(batch, time)` -> `(batch, time, ...)`, zero where padded."""
+    padded = packed.new_zeros(*mask.shape, *packed.shape[1:])
+    padded[mask] = packed
+    return padded

@@ -1,0 +1,139 @@
+"""A policy as a folder: made from the configuration, saved, loaded, and identified by a hash of its weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from transformers import (
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    GenerationConfig,
+    PreTrainedTokenizerBase,
+    T5Config,
+)
+from transformers.utils import logging as transformers_logging
+
+from signdpo.config import Config, ConfigError, LanguageModelConfig
+from signdpo.models.tokenizer import train_tokenizer
+from signdpo.models.translator import SignTranslator, SignTranslatorConfig
+
+transformers_logging.disable_progress_bar()  # a bar a saved shard floods a job's log
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A translator, its tokenizer, and what is needed to use both."""
+
+    model: SignTranslator
+    tokenizer: PreTrainedTokenizerBase
+
+    def save(self, folder: str | Path) -> None:
+        """Write a Hugging Face folder: config, safetensors, tokenizer, generation config."""
+        self.model.save_pretrained(folder)
+        self.tokenizer.save_pretrained(folder)
+        if self.model.language_model.generation_config is not None:
+            self.model.language_model.generation_config.save_pretrained(folder)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Policy:
+        """Load a Hugging Face folder in evaluation mode. Raises `ConfigError` where it is not a policy."""
+        if not (Path(folder) / "config.json").is_file():
+            raise ConfigError(f"{folder} holds no policy: there is no config.json in it")
+        model = SignTranslator.from_pretrained(folder)
+        model.language_model.generation_config = GenerationConfig.from_pretrained(folder)
+        return cls(model.eval(), AutoTokenizer.from_pretrained(folder))
+
+    def decode(self, ids: Tensor) -> list[str]:
+        """Token ids `(batch, tokens)` -> sentences, special tokens left out."""
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    def hash(self) -> str:
+        """A short hash of the weights: equal for equal weights, wherever and whenever they are loaded."""
+        return hash_weights(self.model)
+
+
+def hash_weights(model: torch.nn.Module) -> str:
+    """SHA-256 over names and bytes of all parameters and persistent buffers, first 16 hex digits."""
+    digest = hashlib.sha256()
+    seen: set[int] = set()
+    for name, tensor in sorted(model.state_dict().items()):
+        if tensor.data_ptr() in seen:  # tied weights count once, under their first name
+            continue
+        seen.add(tensor.data_ptr())
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def build_policy(config: Config, texts: Sequence[str]) -> Policy:
+    """A new policy: from `policy.init` where it names a folder, else with a fresh encoder.
+
+    Args:
+        config: the run's configuration.
+        texts: the training sentences, for the offline tokenizer.
+    """
+    if config.policy.init is not None:
+        return Policy.load(config.policy.init)
+    torch.manual_seed(config.seed)
+    settings = config.policy.language_model
+    language_model = None
+    if settings.path is not None:
+        tokenizer = _load_language_model(AutoTokenizer, settings.path)
+        language_model = _load_language_model(AutoModelForSeq2SeqLM, settings.path)
+        text_config = language_model.config
+    else:
+        tokenizer = train_tokenizer(texts, vocab_size=config.policy.vocab_size)
+        text_config = _fresh_t5(settings, vocab_size=len(tokenizer), dropout=config.pretrain.dropout)
+    prompt_ids = tokenizer(config.policy.prompt, add_special_tokens=False)["input_ids"] if config.policy.prompt else []
+    model = SignTranslator(
+        SignTranslatorConfig(
+            encoder=config.policy.encoder.model_dump(mode="json"),
+            language_model=text_config.to_dict(),
+            prompt_ids=prompt_ids,
+            language=config.corpus.language,
+        ),
+        language_model,
+    )
+    model.language_model.generation_config = GenerationConfig(
+        num_beams=config.evaluation.num_beams,
+        max_new_tokens=config.evaluation.max_new_tokens,
+        decoder_start_token_id=model.decoder_start,
+        pad_token_id=tokenizer.pad_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    return Policy(model, tokenizer)
+
+
+def _fresh_t5(settings: LanguageModelConfig, *, vocab_size: int, dropout: float) -> T5Config:
+    if settings.d_model % settings.heads:
+        raise ConfigError(
+            f"policy.language_model.d_model={settings.d_model} is not a multiple of heads={settings.heads}"
+        )
+    return T5Config(
+        vocab_size=vocab_size,
+        d_model=settings.d_model,
+        d_kv=settings.d_model // settings.heads,
+        d_ff=settings.d_ff,
+        num_layers=settings.layers,
+        num_decoder_layers=settings.layers,
+        num_heads=settings.heads,
+        dropout_rate=dropout,
+        feed_forward_proj="gated-gelu",
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+    )
+
+
+def _load_language_model(auto: type, path: str) -> object:
+    try:
+        return auto.from_pretrained(path)
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"policy.language_model.path={path}: neither a folder with a T5-family model nor a reachable hub name ({error})"
+        ) from error

@@ -1,0 +1,202 @@
+"""The policy: a skeleton encoder in front of a T5-family encoder-decoder, as one Hugging Face model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import AutoConfig, AutoModelForSeq2SeqLM, PretrainedConfig, PreTrainedModel
+from transformers.modeling_outputs import BaseModelOutput
+
+from signdpo.config import EncoderConfig
+from signdpo.models.encoder import SkeletonEncoder
+
+IGNORED = -100  # label of padding, as everywhere in transformers
+
+
+class SignTranslatorConfig(PretrainedConfig):
+    """What a policy folder's `config.json` holds.
+
+    Args:
+        encoder: an `EncoderConfig` as a plain dict.
+        language_model: the T5-family config as a plain dict, `model_type` included.
+        prompt_ids: token ids put before the clip's encoding, without an end token; empty for none.
+        language: of the sentences (`en`, `zh`, ...).
+    """
+
+    model_type = "sign_translator"
+
+    def __init__(
+        self,
+        encoder: dict[str, Any] | None = None,
+        language_model: dict[str, Any] | None = None,
+        prompt_ids: list[int] | None = None,
+        language: str = "en",
+        **kwargs: Any,
+    ) -> None:
+        self.encoder = encoder or EncoderConfig().model_dump(mode="json")
+        self.language_model = language_model or {"model_type": "t5"}
+        self.prompt_ids = list(prompt_ids or [])
+        self.language = language
+        kwargs.setdefault("is_encoder_decoder", True)
+        super().__init__(**kwargs)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Clips as the decoder sees them.
+
+    Args:
+        hidden: `(batch, positions, d_model)`, prompt positions first.
+        mask: `(batch, positions)` bool.
+        prompt_length: how many leading positions belong to the prompt.
+        stride: frames a position.
+    """
+
+    hidden: Tensor
+    mask: Tensor
+    prompt_length: int
+    stride: int
+
+    def select(self, rows: Tensor | slice) -> Encoded:
+        """The clips of some batch rows; rows may repeat."""
+        return Encoded(self.hidden[rows], self.mask[rows], self.prompt_length, self.stride)
+
+    def to_frames(self, values: Tensor, num_frames: int) -> Tensor:
+        """Spread `(batch, positions)` over the frames each position begins at: `(batch, num_frames)`; prompt left out."""
+        return values[:, self.prompt_length :].repeat_interleave(self.stride, dim=1)[:, :num_frames]
+
+
+class SignTranslator(PreTrainedModel):
+    """Skeleton encoder + T5-family language model: log-probabilities, cross-attention and translation of clips."""
+
+    config_class = SignTranslatorConfig
+    base_model_prefix = "sign_translator"
+    main_input_name = "keypoints"
+    _supports_sdpa = True
+    _tied_weights_keys = {
+        "language_model.encoder.embed_tokens.weight": "language_model.shared.weight",
+        "language_model.decoder.embed_tokens.weight": "language_model.shared.weight",
+        "language_model.lm_head.weight": "language_model.shared.weight",
+    }
+
+    def __init__(self, config: SignTranslatorConfig, language_model: PreTrainedModel | None = None) -> None:
+        super().__init__(config)
+        settings = dict(config.language_model)
+        text_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        self.language_model = language_model or AutoModelForSeq2SeqLM.from_config(text_config)
+        if not self.language_model.config.tie_word_embeddings:
+            self._tied_weights_keys = {k: v for k, v in self._tied_weights_keys.items() if "lm_head" not in k}
+        self.encoder = SkeletonEncoder(EncoderConfig(**config.encoder), output_dim=text_config.d_model)
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """Linear layers of the encoder as Uni-Sign draws them; the language model initialises itself."""
+        if isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+
+    @property
+    def decoder_start(self) -> int:
+        return int(self.language_model.config.decoder_start_token_id)
+
+    def encode(self, keypoints: Tensor, frame_mask: Tensor) -> Encoded:
+        """Encode a padded batch of clips.
+
+        Args:
+            keypoints: `(batch, frames, 69, 3)` float, normalised.
+            frame_mask: `(batch, frames)` bool, True for real frames.
+        """
+        embedded, mask = self.encoder(keypoints, frame_mask)
+        prompt_length = len(self.config.prompt_ids)
+        if prompt_length:
+            prompt_ids = torch.tensor(self.config.prompt_ids, device=embedded.device)
+            prompt = self.language_model.get_input_embeddings()(prompt_ids)
+            embedded = torch.cat([prompt.expand(len(embedded), -1, -1).to(embedded.dtype), embedded], dim=1)
+            mask = torch.cat([mask.new_ones(len(mask), prompt_length), mask], dim=1)
+        hidden = self.language_model.get_encoder()(inputs_embeds=embedded, attention_mask=mask).last_hidden_state
+        return Encoded(hidden, mask, prompt_length, self.encoder.stride)
+
+    def token_logps(self, encoded: Encoded, labels: Tensor, *, label_smoothing: float = 0.0) -> Tensor:
+        """Log-probability of each label, `(batch, tokens)` float32, 0 where the label is `IGNORED`.
+
+        Chunked linear cross-entropy: the `(batch, tokens, vocabulary)` logits never exist, which matters at mT5's
+        250,000 entries. With label smoothing the values are negative smoothed losses, for training only.
+        """
+        hidden = self._decode(encoded, labels).last_hidden_state
+        if getattr(self.language_model.config, "scale_decoder_outputs", False):
+            hidden = hidden * (self.language_model.config.d_model**-0.5)
+        weight = self.language_model.get_output_embeddings().weight
+        losses = F.linear_cross_entropy(
+            hidden.flatten(0, 1).float(),
+            weight.float(),
+            labels.flatten(),
+            reduction="none",
+            ignore_index=IGNORED,
+            label_smoothing=label_smoothing,
+            options=_chunking(vocabulary=weight.shape[0], width=weight.shape[1]),
+        )
+        return -losses.view_as(labels)
+
+    def logps(self, encoded: Encoded, labels: Tensor) -> Tensor:
+        """Summed log-probability of each label sequence, `(batch,)` float32."""
+        return self.token_logps(encoded, labels).sum(-1)
+
+    def cross_attention(self, encoded: Encoded, labels: Tensor) -> Tensor:
+        """Teacher-forced decoder cross-attention, `(layers, batch, heads, tokens, positions)` float32.
+
+        Raises:
+            RuntimeError: if the language model returns no attention weights (SDPA does not; this asks for eager).
+        """
+        with _eager_attention(self.language_model):
+            attentions = self._decode(encoded, labels, output_attentions=True).cross_attentions
+        if not attentions or attentions[0] is None:
+            raise RuntimeError("the language model returned no cross-attention weights; salience needs eager attention")
+        return torch.stack([layer.float() for layer in attentions])
+
+    @torch.no_grad()
+    def translate(self, keypoints: Tensor, frame_mask: Tensor, **generation: Any) -> Tensor:
+        """Decode token ids, `(batch * num_return_sequences, tokens)`; keywords go to transformers' `generate`."""
+        encoded = self.encode(keypoints, frame_mask)
+        return self.language_model.generate(
+            encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
+            attention_mask=encoded.mask.long(),
+            **generation,
+        )
+
+    def _decode(self, encoded: Encoded, labels: Tensor, **kwargs: Any) -> Any:
+        """Teacher-forced decoder pass: inputs are the labels shifted right behind the start token."""
+        inputs = labels.new_full(labels.shape, self.decoder_start)
+        inputs[:, 1:] = labels[:, :-1]
+        inputs = inputs.masked_fill(inputs == IGNORED, self.language_model.config.pad_token_id)
+        return self.language_model.get_decoder()(
+            input_ids=inputs,
+            encoder_hidden_states=encoded.hidden,
+            encoder_attention_mask=encoded.mask,
+            use_cache=False,
+            **kwargs,
+        )
+
+
+AutoConfig.register(SignTranslatorConfig.model_type, SignTranslatorConfig)
+
+
+def _chunking(*, vocabulary: int, width: int) -> nn.LinearCrossEntropyOptions | None:
+    """Chunk where it pays: torch's own advice is a vocabulary larger than the width; small ones fit in a few MB."""
+    return nn.LinearCrossEntropyOptions() if vocabulary > 32 * width else None
+
+
+@contextmanager
+def _eager_attention(model: PreTrainedModel) -> Iterator[None]:
+    before = model.config._attn_implementation
+    model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(before)

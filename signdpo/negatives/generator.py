@@ -1,0 +1,125 @@
+"""`NegativeGenerator`: the Ray Data actor that turns clip rows into preference rows.
+
+It holds the frozen reference policy and the language perturber, loaded once an actor for a whole run.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from signdpo.config import Config
+from signdpo.corpora.clips import keypoints_of
+from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.policy import Policy
+from signdpo.negatives.perturber import LanguagePerturber, choose_rejected
+from signdpo.negatives.salience import measure_salience
+from signdpo.negatives.seeding import derive_seed
+from signdpo.negatives.skeletons import UNCHANGED, skeleton_negatives
+from signdpo.storage import fetch_folder
+
+SEQUENCES = ("chosen", *LEVELS)  # the six scored sequences of a clip, in the order rows carry them
+
+
+class ReferenceMismatchError(RuntimeError):
+    """The reference policy is not the one this run was started with."""
+
+
+class NegativeGenerator:
+    """Makes the five negatives of each clip and scores them, and the chosen pair, under the reference.
+
+    Args:
+        config: the run's configuration.
+        reference: folder of the frozen reference policy.
+        reference_hash: what its weights must hash to.
+        perturber: folder of the language perturber.
+
+    Raises:
+        ReferenceMismatchError: if the folder holds other weights.
+    """
+
+    def __init__(self, config: Config, reference: str, reference_hash: str, perturber: str) -> None:
+        torch.set_num_threads(1)
+        self.config = config
+        self.device = torch.device("cuda" if config.resources.use_gpu and torch.cuda.is_available() else "cpu")
+        policy = Policy.load(fetch_folder(reference))
+        found = policy.hash()
+        if found != reference_hash:
+            raise ReferenceMismatchError(
+                f"the reference policy in {reference} has hash {found}, this run was started with {reference_hash}: "
+                "restore the folder, or start a new run directory"
+            )
+        self.reference_hash = reference_hash
+        self.name = uuid.uuid4().hex[:8]  # rows carry it: it tells how often models were loaded
+        self.tokenizer = policy.tokenizer
+        self.model = policy.model.to(self.device).requires_grad_(False)
+        language = LanguagePerturber.load(fetch_folder(perturber), max_tokens=config.policy.max_text_tokens)
+        language.model.to(self.device)
+        self.perturber = language
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Clip rows with an `epoch` column -> preference rows: the same columns and what the module's docs list."""
+        clips = [torch.from_numpy(keypoints_of(*row)) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)]
+        texts = [str(text) for text in batch["text"]]
+        seeds = [(self.config.seed, int(epoch), str(i)) for epoch, i in zip(batch["epoch"], batch["id"], strict=True)]
+        labels = tokenize(self.tokenizer, texts, max_tokens=self.config.policy.max_text_tokens).to(self.device)
+        frames, parts = self._salience(clips, labels)
+        negatives, operations = [], []
+        for clip, frame, part, seed in zip(clips, frames, parts, seeds, strict=True):
+            perturbed, named = skeleton_negatives(clip, frame, part, self.config.negatives, seed)
+            negatives.append(perturbed)
+            operations.append(named)
+        rejected = self._rejected_sentences(texts, seeds)
+        logps = self._reference_logps(clips, negatives, labels, rejected)
+        return {
+            **batch,
+            **{
+                f"keypoints_{level}": [row[level].numpy().astype(np.float16).ravel() for row in negatives]
+                for level in SKELETON_LEVELS
+            },
+            "rejected_text": np.array(rejected),
+            "reference_logps": list(logps.numpy()),
+            "valid": [
+                np.array([*(named[level] != UNCHANGED for level in SKELETON_LEVELS), bool(sentence)])
+                for named, sentence in zip(operations, rejected, strict=True)
+            ],
+            "operations": [[named[level] for level in SKELETON_LEVELS] for named in operations],
+            "salience_frames": [frame.numpy().astype(np.float16) for frame in frames],
+            "salience_parts": [part.numpy().astype(np.float32) for part in parts],
+            "reference_hash": np.array([self.reference_hash] * len(texts)),
+            "generator": np.array([self.name] * len(texts)),
+        }
+
+    def _salience(self, clips: list[Tensor], labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
+        salience = measure_salience(
+            self.model, keypoints, mask, labels, self.config.negatives.salience, self.tokenizer.eos_token_id
+        )
+        frames = [row[: len(clip)].cpu() for row, clip in zip(salience.frames, clips, strict=True)]
+        return frames, list(salience.parts.cpu())
+
+    def _rejected_sentences(self, texts: list[str], seeds: list[tuple[int, int, str]]) -> list[str]:
+        settings = self.config.negatives.perturber
+        streams = [derive_seed(*seed, "language") for seed in seeds]
+        proposed = self.perturber.propose(texts, streams, candidates=settings.candidates)
+        return [choose_rejected(text, options, settings) for text, options in zip(texts, proposed, strict=True)]
+
+    @torch.no_grad()
+    def _reference_logps(
+        self, clips: list[Tensor], negatives: list[dict[str, Tensor]], labels: Tensor, rejected: list[str]
+    ) -> Tensor:
+        """Log-probabilities of the six sequences under the reference, `(batch, 6)` float32 in the order `SEQUENCES`."""
+        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
+        encoded = self.model.encode(keypoints, mask)
+        columns = [self.model.logps(encoded, labels)]
+        for level in SKELETON_LEVELS:
+            perturbed, _ = pad_clips([row[level] for row in negatives])
+            columns.append(self.model.logps(self.model.encode(perturbed.to(self.device), mask), labels))
+        wrong = tokenize(self.tokenizer, rejected, max_tokens=self.config.policy.max_text_tokens).to(self.device)
+        columns.append(self.model.logps(encoded, wrong))
+        return torch.stack(columns, dim=-1).float().cpu()

@@ -1,0 +1,28 @@
+"""Randomness as an argument: every draw comes from a seed derived from what it is for."""
+
+from __future__ import annotations
+
+import hashlib
+
+import torch
+
+
+def derive_seed(*parts: str | int) -> int:
+    """A 63-bit seed from `(run seed, epoch, clip id, level, ...)`, the same on every machine and in every process."""
+    text = "\x1f".join(str(part) for part in parts)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+
+
+def generator(*parts: str | int) -> torch.Generator:
+    """A CPU generator seeded by `derive_seed`."""
+    return torch.Generator().manual_seed(derive_seed(*parts))
+
+
+def uniform(rng: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
+    """One float drawn uniformly from `[low, high)`."""
+    return low + (high - low) * float(torch.rand((), generator=rng))
+
+
+def integer(rng: torch.Generator, high: int) -> int:
+    """One integer drawn uniformly from `[0, high)`."""
+    return int(torch.randint(high, (), generator=rng))

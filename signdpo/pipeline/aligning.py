@@ -1,0 +1,83 @@
+"""The stage `align`: negatives made in parallel stream into the trainer that does DPO."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray.data
+
+from signdpo.config import Config
+from signdpo.dpo.loop import train_dpo
+from signdpo.models.policy import Policy
+from signdpo.negatives.generator import NegativeGenerator
+from signdpo.pipeline.schedule import Item, Schedule
+from signdpo.pipeline.stages import Outputs, RunContext
+from signdpo.pipeline.stream import ClipStore
+from signdpo.pipeline.training import fit, keep_best
+from signdpo.pipeline.translation import on_actors
+from signdpo.storage import fetch_folder
+
+SCORE = "eval_bleu4"
+WARM_STEPS = 3  # first batches, which wait for the generators to load their models
+
+
+def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
+    """Align on the train split, keep the checkpoint with the best dev BLEU-4 as `align/policy`."""
+    config, reference = context.config, before["pretrain"]
+    store = ClipStore.load(context.path("clips"), "train")
+    schedule = Schedule(
+        store.num_frames,
+        epochs=config.dpo.epochs,
+        batch_size=config.dpo.batch_size,
+        workers=config.resources.workers,
+        seed=config.seed,
+    )
+    arguments = (config, reference["policy"], reference["policy_hash"], before["perturber"]["perturber"])
+
+    def stream(step: int) -> ray.data.Dataset:
+        return preference_stream(store, schedule.from_step(step), arguments, config)
+
+    result = fit(
+        context,
+        stage="align",
+        key=key,
+        loop=train_dpo,
+        settings={
+            "config": config,
+            "reference": reference["policy"],
+            "reference_hash": reference["policy_hash"],
+            "clips": context.path("clips"),
+            "steps": schedule.steps,
+            "warm_steps": WARM_STEPS,
+            "epoch_steps": schedule.epoch_steps,
+        },
+        total_steps=schedule.steps,
+        workers=config.resources.workers,
+        score=SCORE,
+        stream=stream,
+        on_row=lambda row: _tell_epoch(context, row, schedule.epoch_steps),
+    )
+    target = context.path("align", "policy")
+    best = keep_best(result, target, SCORE)
+    context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
+    return {"policy": target, "policy_hash": Policy.load(fetch_folder(target)).hash(), "step": best["step"]}
+
+
+def preference_stream(
+    store: ClipStore, items: list[Item], arguments: tuple[Config, str, str, str], config: Config
+) -> ray.data.Dataset:
+    """Preference rows in the order of the schedule; `arguments` are those of `NegativeGenerator`."""
+    return on_actors(store.stream(items), NegativeGenerator, arguments, config)
+
+
+def _tell_epoch(context: RunContext, row: dict[str, Any], epoch_steps: list[int]) -> None:
+    if row["step"] in epoch_steps:
+        margins = "  ".join(
+            f"{name.rsplit('/', 1)[1]} {value:.2f}"
+            for name, value in row.items()
+            if name.startswith("rewards/accuracies/")
+        )
+        context.console.print(
+            f"  epoch {row['epoch'] + 1}: {100 * row['wait_share']:.1f} % of the trainer's time went on waiting for "
+            f"negatives ({row['generators']} generators so far); reward accuracies {margins}"
+        )

@@ -1,0 +1,93 @@
+"""The plan of resources: what a run needs, whether the cluster can give it, and how Ray is started."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+import ray
+
+from signdpo.config import Config, ConfigError
+
+# Ray Data's own tasks want one whole logical CPU now and then; without it a run hangs without a word.
+FREE_CPUS = 1.0
+
+WORKER_ENVIRONMENT = {
+    "OMP_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+}
+
+
+@dataclass(frozen=True)
+class Demand:
+    """What one stage keeps running at the same time.
+
+    Args:
+        stage: its name.
+        cpus, gpus: logical, the free CPU included.
+        parts: what they are for, for the printed plan.
+    """
+
+    stage: str
+    cpus: float
+    gpus: float
+    parts: str
+
+
+def demands(config: Config) -> list[Demand]:
+    """The resources of each stage that trains or generates."""
+    resources = config.resources
+    gpu = 1.0 if resources.use_gpu else 0.0
+    generators = resources.generators[0]
+    pretrain = resources.pretrain_workers * resources.cpus_per_worker
+    align = resources.workers * resources.cpus_per_worker + generators * resources.cpus_per_generator
+    return [
+        Demand(
+            "pretrain",
+            pretrain + FREE_CPUS,
+            resources.pretrain_workers * gpu,
+            f"{resources.pretrain_workers} training workers of {resources.cpus_per_worker:g} CPU, 1 CPU free",
+        ),
+        Demand(
+            "align",
+            align + FREE_CPUS,
+            resources.workers * gpu + generators * resources.gpus_per_generator,
+            f"{resources.workers} training worker(s) of {resources.cpus_per_worker:g} CPU, {generators} to "
+            f"{resources.generators[1]} generators of {resources.cpus_per_generator:g} CPU, 1 CPU free",
+        ),
+    ]
+
+
+def start_ray(config: Config) -> None:
+    """Join the cluster this job was submitted to, or start Ray on this machine with `resources.num_cpus` logical CPUs."""
+    for name, value in WORKER_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if not ray.is_initialized():
+        joining = "RAY_ADDRESS" in os.environ
+        settings = {} if joining else {"num_cpus": config.resources.num_cpus, "include_dashboard": None}
+        ray.init(log_to_driver=False, logging_level="ERROR", **settings)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+
+
+def check_resources(config: Config) -> list[Demand]:
+    """The plan, if the cluster can place it.
+
+    Raises:
+        ConfigError: naming the stage, what it needs, what there is and which keys to change.
+    """
+    total = ray.cluster_resources()
+    planned = demands(config)
+    for demand in planned:
+        for kind, needed in (("CPU", demand.cpus), ("GPU", demand.gpus)):
+            if needed > total.get(kind, 0.0):
+                raise ConfigError(
+                    f"the {demand.stage} stage needs {needed:g} {kind}s ({demand.parts}), the cluster has "
+                    f"{total.get(kind, 0.0):g}: lower resources.workers, resources.generators or the CPUs of each"
+                    + (", or raise resources.num_cpus" if kind == "CPU" else ", or set resources.use_gpu=false")
+                )
+    return planned

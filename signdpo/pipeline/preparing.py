@@ -1,0 +1,27 @@
+"""The stage `clips`: the corpus as Parquet."""
+
+from __future__ import annotations
+
+from signdpo.corpora.clips import read_quarantine
+from signdpo.corpora.ingest import commonest_reasons, ingest
+from signdpo.corpora.registry import open_source
+from signdpo.pipeline.progress import Meter
+from signdpo.pipeline.stages import Outputs, RunContext
+
+
+def prepare(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
+    """Ingest the corpus into `clips`."""
+    corpus, directory = context.config.corpus, context.path("clips")
+    with Meter(context.console, "clips", total=None, unit="clips") as meter:
+        manifest = ingest(open_source(corpus), directory, corpus, progress=lambda done, total: meter.update(done))
+    quarantined = read_quarantine(directory)
+    counts = ", ".join(f"{split} {summary.clips}" for split, summary in manifest.splits.items())
+    context.console.print(f"  {counts}; quarantined {len(quarantined)}")
+    for reason in commonest_reasons(quarantined):
+        context.console.print(f"  [yellow]{reason}[/]")
+    return {
+        "hash": manifest.content_hash,
+        "clips": {split: summary.clips for split, summary in manifest.splits.items()},
+        "quarantined": len(quarantined),
+        "reasons": commonest_reasons(quarantined),
+    }

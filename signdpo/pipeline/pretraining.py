@@ -1,0 +1,64 @@
+"""The stage `pretrain`: a policy by maximum likelihood, or the one the configuration names."""
+
+from __future__ import annotations
+
+import tempfile
+
+import pyarrow as pa
+
+from signdpo.corpora.clips import read_clips
+from signdpo.models.policy import Policy, build_policy
+from signdpo.pipeline.schedule import Schedule
+from signdpo.pipeline.stages import Outputs, RunContext
+from signdpo.pipeline.stream import ClipStore
+from signdpo.pipeline.training import fit, keep_best
+from signdpo.storage import fetch_folder, put_folder
+from signdpo.training.mle import train_mle
+
+SCORE = "eval_bleu4"
+
+
+def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
+    """Train on the train split, keep the checkpoint with the best dev BLEU-4 as `pretrain/policy`."""
+    config, target = context.config, context.path("pretrain", "policy")
+    texts = read_clips(context.path("clips"), "train", columns=["text"])["text"]
+    assert isinstance(texts, pa.ChunkedArray)
+    initial = context.path("pretrain", "initial")
+    with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
+        policy = build_policy(config, texts.to_pylist())
+        policy.save(folder)
+        put_folder(folder, target if config.policy.init else initial)
+    if config.policy.init:
+        context.console.print(f"  the policy {config.policy.init} is taken as it is")
+        return {"policy": target, "policy_hash": policy.hash()}
+
+    store = ClipStore.load(context.path("clips"), "train")
+    workers = config.resources.pretrain_workers
+    schedule = Schedule(
+        store.num_frames,
+        epochs=config.pretrain.epochs,
+        batch_size=config.pretrain.batch_size,
+        workers=workers,
+        seed=config.seed,
+    )
+    result = fit(
+        context,
+        stage="pretrain",
+        key=key,
+        loop=train_mle,
+        settings={
+            "config": config,
+            "initial": initial,
+            "clips": context.path("clips"),
+            "clips_hash": before["clips"]["hash"],
+            "steps": schedule.steps,
+            "epoch_steps": schedule.epoch_steps,
+        },
+        total_steps=schedule.steps,
+        workers=workers,
+        score=SCORE,
+        stream=lambda step: store.stream(schedule.from_step(step)),
+    )
+    best = keep_best(result, target, SCORE)
+    context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
+    return {"policy": target, "policy_hash": Policy.load(fetch_folder(target)).hash()}

@@ -1,0 +1,125 @@
+"""A run from corpus to report: its stages, what each depends on, and the plan a person sees first."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from signdpo.config import Config
+from signdpo.corpora.registry import open_source
+from signdpo.negatives.skeletons import check_operations
+from signdpo.pipeline.aligning import align
+from signdpo.pipeline.cluster import Demand, check_resources, start_ray
+from signdpo.pipeline.evaluating import SPLITS, evaluate
+from signdpo.pipeline.perturbing import make_perturber
+from signdpo.pipeline.preparing import prepare
+from signdpo.pipeline.pretraining import pretrain
+from signdpo.pipeline.reporting import report
+from signdpo.pipeline.stages import Outputs, RunContext, Stage, plan, run_stages
+from signdpo.storage import absolute, write_text
+
+COMPARED = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
+
+
+def run(config: Config, directory: str, console: Console) -> dict[str, Outputs]:
+    """Do every stage that is not up to date, and show what came out.
+
+    Raises:
+        ConfigError: before any work, if the configuration cannot be run here.
+    """
+    context = RunContext(config, absolute(directory), console)
+    check_operations(config.negatives)
+    stages = stages_of(config)
+    start_ray(config)
+    show_plan(context, plan(context, stages), check_resources(config))
+    write_text(context.path("config.yaml"), config.to_yaml())
+    outputs = run_stages(context, stages)
+    show_comparison(context, outputs["evaluation"])
+    show_places(context, outputs)
+    return outputs
+
+
+def stages_of(config: Config) -> list[Stage]:
+    """The stages in order. What a stage's `inputs` return is all that decides its result."""
+    corpus = open_source(config.corpus)
+    tree = config.model_dump(mode="json")
+
+    def clips(before: dict[str, Outputs]) -> dict[str, Any]:
+        return {"corpus": tree["corpus"], "source": corpus.fingerprint()}
+
+    def policy(before: dict[str, Outputs]) -> dict[str, Any]:
+        own = {key: tree[key] for key in ("seed", "policy", "pretrain")}
+        return own | {"clips": before["clips"]["hash"], "workers": config.resources.pretrain_workers}
+
+    def perturber(before: dict[str, Outputs]) -> dict[str, Any]:
+        own = {"seed": config.seed, "perturber": tree["negatives"]["perturber"]}
+        return own | {"clips": before["clips"]["hash"], "policy": before["pretrain"]["policy_hash"]}
+
+    def aligned(before: dict[str, Outputs]) -> dict[str, Any]:
+        own = {key: tree[key] for key in ("seed", "negatives", "dpo")} | {"workers": config.resources.workers}
+        return own | {"reference": before["pretrain"]["policy_hash"], "pairs": before["perturber"]["pairs"]}
+
+    def scores(before: dict[str, Outputs]) -> dict[str, Any]:
+        hashes = {name: before[name]["policy_hash"] for name in ("pretrain", "align")}
+        return hashes | {"evaluation": tree["evaluation"], "clips": before["clips"]["hash"]}
+
+    def page(before: dict[str, Outputs]) -> dict[str, Any]:
+        return {"evaluation": before["evaluation"], "aligned": before["align"]["policy_hash"]}
+
+    return [
+        Stage("clips", f"{config.corpus.kind} corpus to Parquet shards", clips, prepare),
+        Stage("pretrain", "the policy by maximum likelihood", policy, pretrain),
+        Stage("perturber", "the policy's failures, and a model that writes such sentences", perturber, make_perturber),
+        Stage("align", "negatives stream from the generators into DPO", aligned, align),
+        Stage("evaluation", "aligned beside baseline on dev and test", scores, evaluate),
+        Stage("report", "report.html", page, report),
+    ]
+
+
+def show_plan(context: RunContext, planned: list[tuple[Stage, bool]], needed: list[Demand]) -> None:
+    """Stages and resources, before anything starts."""
+    table = Table(title=f"SignDPO run in {context.directory}", title_justify="left")
+    for column in ("stage", "", "what", "logical CPUs and GPUs at a time"):
+        table.add_column(column)
+    parts = {demand.stage: demand for demand in needed}
+    for stage, current in planned:
+        demand = parts.get(stage.name)
+        resources = f"{demand.cpus:g} CPU, {demand.gpus:g} GPU: {demand.parts}" if demand else ""
+        table.add_row(stage.name, "up to date" if current else "to do", stage.purpose, resources)
+    context.console.print(table)
+
+
+def show_comparison(context: RunContext, evaluation: Outputs) -> None:
+    """The aligned policy beside its baseline."""
+    table = Table(title="Beam-search translation", title_justify="left")
+    for column in ("split", "policy", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "chrF", "ROUGE-L"):
+        table.add_column(column, justify="left" if column in ("split", "policy") else "right")
+    for split in SPLITS:
+        for name, result in evaluation["results"].items():
+            table.add_row(split, name, *(f"{result[split][metric]:.2f}" for metric in COMPARED))
+    context.console.print(table)
+    for split in SPLITS:
+        compared = evaluation["comparison"][split]
+        context.console.print(
+            f"{split}: BLEU-4 {compared['delta']:+.2f} "
+            f"[95 % {compared['confidence_low']:+.2f} to {compared['confidence_high']:+.2f}], "
+            f"p = {compared['p_value']:.3f} (paired bootstrap, {compared['samples']} samples)",
+            markup=False,
+        )
+    context.console.print(evaluation["results"]["baseline"]["dev"]["signature"], style="dim", markup=False)
+
+
+def show_places(context: RunContext, outputs: dict[str, Outputs]) -> None:
+    """Examples, what was refused, and where everything is."""
+    for example in outputs["report"]["examples"]:
+        for name, sentence in example.items():
+            context.console.print(f"  {name:<9} {sentence}", markup=False)
+        context.console.print()
+    refused = outputs["clips"]["quarantined"]
+    if refused:
+        context.console.print(f"[yellow]{refused} clips were quarantined:[/] {context.path('clips', 'quarantine.jsonl')}")
+    context.console.print(f"aligned policy  {outputs['align']['policy']}", markup=False, soft_wrap=True)
+    context.console.print(f"scores          {context.path('evaluation')}", markup=False, soft_wrap=True)
+    context.console.print(f"report          {context.path('report.html')}", markup=False, soft_wrap=True)

@@ -1,0 +1,117 @@
+"""Clips as a Ray Data stream that follows a schedule.
+
+Epochs are part of the data: one execution covers a whole run, so that the actors behind it load their models once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import ray
+import ray.data
+from ray.data import ExecutionOptions
+from ray.train import DataConfig
+
+from signdpo.corpora.clips import CLIP_SCHEMA, shard_files
+from signdpo.pipeline.schedule import Item
+
+READ_CPUS = 0.25  # a task that only copies rows out of shared memory
+
+
+@dataclass(frozen=True)
+class ClipStore:
+    """The clips of a split in the cluster's object store, one Arrow table a shard; Ray spills what does not fit.
+
+    Args:
+        shards: references to `pa.Table`.
+        shard_of, row_of: `(clips,)` where each clip is.
+        num_frames: `(clips,)` its length.
+        ids: its id.
+    """
+
+    shards: list[ray.ObjectRef]
+    shard_of: np.ndarray
+    row_of: np.ndarray
+    num_frames: np.ndarray
+    ids: list[str]
+
+    @classmethod
+    def load(cls, clips: str, *splits: str) -> ClipStore:
+        """Read the shards of some splits in parallel. Losing a node loses nothing: Ray runs the read again."""
+        files = [file for split in splits for file in shard_files(clips, split)]
+        read = [_read_shard.remote(clips, file) for file in files]
+        headers = ray.get([header for _, header in read])
+        return cls(
+            shards=[table for table, _ in read],
+            shard_of=np.concatenate([np.full(len(ids), shard) for shard, (ids, _) in enumerate(headers)]),
+            row_of=np.concatenate([np.arange(len(ids)) for ids, _ in headers]),
+            num_frames=np.concatenate([frames for _, frames in headers]),
+            ids=[clip for ids, _ in headers for clip in ids],
+        )
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def stream(self, items: Sequence[Item]) -> ray.data.Dataset:
+        """A dataset with one block an item: its clips' rows, with `epoch` and `step` columns."""
+        blocks = max(len(items), 1)
+        return ray.data.range(len(items), override_num_blocks=blocks).map_batches(
+            _gather, batch_size=None, fn_kwargs={"items": list(items), "store": self}, num_cpus=READ_CPUS
+        )
+
+
+@ray.remote(num_cpus=READ_CPUS, num_returns=2)
+def _read_shard(clips: str, file: str) -> tuple[pa.Table, tuple[list[str], np.ndarray]]:
+    filesystem, _ = fsspec.core.url_to_fs(clips)
+    table = pq.read_table(file, filesystem=filesystem, schema=CLIP_SCHEMA).combine_chunks()
+    return table, (table["id"].to_pylist(), table["num_frames"].to_numpy())
+
+
+def _gather(batch: dict[str, np.ndarray], items: list[Item], store: ClipStore) -> pa.Table:
+    """The rows of the items of a block, in order."""
+    tables = []
+    for index in batch["id"]:
+        item = items[int(index)]
+        needed = sorted({int(shard) for shard in store.shard_of[item.rows]})
+        shards = dict(zip(needed, ray.get([store.shards[shard] for shard in needed]), strict=True))
+        rows = pa.concat_tables(
+            shards[int(store.shard_of[row])].slice(int(store.row_of[row]), 1) for row in item.rows
+        ).combine_chunks()
+        rows = rows.append_column("epoch", pa.array(np.full(len(item.rows), item.epoch, dtype=np.int32)))
+        tables.append(rows.append_column("step", pa.array(np.full(len(item.rows), item.step, dtype=np.int64))))
+    return pa.concat_tables(tables)
+
+
+class ScheduledDataConfig(DataConfig):
+    """Hands a scheduled stream to the training workers whole and in order.
+
+    Train's own `DataConfig` splits into equal numbers of rows and drops what is left over; a schedule has already made
+    every worker's blocks, so here each block goes to one worker as it is.
+    """
+
+    def configure(
+        self,
+        datasets: dict[str, ray.data.Dataset],
+        world_size: int,
+        worker_handles: Any = None,
+        worker_node_ids: Any = None,
+        **kwargs: Any,
+    ) -> list[dict[str, ray.data.DataIterator]]:
+        shards: list[dict[str, ray.data.DataIterator]] = [{} for _ in range(world_size)]
+        for name, dataset in datasets.items():
+            dataset = dataset.copy(dataset)
+            dataset.set_name(name)
+            dataset.context.execution_options = ordered_execution()
+            for rank, shard in enumerate(dataset.streaming_split(world_size, equal=False)):
+                shards[rank][name] = shard
+        return shards
+
+
+def ordered_execution() -> ExecutionOptions:
+    return ExecutionOptions(preserve_order=True)

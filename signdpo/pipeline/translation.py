@@ -1,0 +1,102 @@
+"""Policies that translate clips as Ray Data actors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import ray.data
+import torch
+
+from signdpo.config import Config
+from signdpo.corpora.clips import keypoints_of
+from signdpo.models.batch import pad_clips
+from signdpo.models.policy import Policy
+from signdpo.negatives.sampling import SeededSampling
+from signdpo.negatives.seeding import derive_seed
+from signdpo.storage import fetch_folder
+
+
+class Translator:
+    """Beam-search translation of clip rows by several policies at once, each loaded once an actor.
+
+    Args:
+        config: decoding settings.
+        policies: column name -> folder.
+    """
+
+    def __init__(self, config: Config, policies: dict[str, str]) -> None:
+        torch.set_num_threads(1)
+        self.config = config
+        self.device = torch.device("cuda" if torch.cuda.is_available() and config.resources.use_gpu else "cpu")
+        self.policies = {name: Policy.load(fetch_folder(folder)) for name, folder in policies.items()}
+        for policy in self.policies.values():
+            policy.model.to(self.device)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Clip rows -> `id`, `text` and one column of hypotheses a policy."""
+        keypoints, mask = _clips(batch, self.device)
+        settings = self.config.evaluation
+        columns = {
+            name: np.array(
+                policy.decode(
+                    policy.model.translate(
+                        keypoints, mask, num_beams=settings.num_beams, max_new_tokens=settings.max_new_tokens
+                    )
+                )
+            )
+            for name, policy in self.policies.items()
+        }
+        return {"id": batch["id"], "text": batch["text"], **columns}
+
+
+class HypothesisMiner:
+    """Samples what the policy says to clips it was trained on: its failures are the perturber's lessons."""
+
+    def __init__(self, config: Config, policy: str) -> None:
+        torch.set_num_threads(1)
+        self.config = config
+        self.device = torch.device("cuda" if torch.cuda.is_available() and config.resources.use_gpu else "cpu")
+        self.policy = Policy.load(fetch_folder(policy))
+        self.policy.model.to(self.device)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Clip rows -> rows of `id`, `reference` and `hypothesis`, several a clip."""
+        keypoints, mask = _clips(batch, self.device)
+        settings = self.config.negatives.perturber
+        samples = settings.samples_per_clip
+        encoded_rows = torch.arange(len(keypoints)).repeat_interleave(samples)
+        seeds = [derive_seed(self.config.seed, "mine", str(i), k) for i in batch["id"] for k in range(samples)]
+        ids = self.policy.model.translate(
+            keypoints[encoded_rows],
+            mask[encoded_rows],
+            num_beams=1,
+            do_sample=False,
+            max_new_tokens=self.config.evaluation.max_new_tokens,
+            logits_processor=[SeededSampling(seeds, temperature=settings.temperature)],
+        )
+        return {
+            "id": np.repeat(batch["id"], samples),
+            "reference": np.repeat(batch["text"], samples),
+            "hypothesis": np.array(self.policy.decode(ids)),
+        }
+
+
+def on_actors(dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config) -> ray.data.Dataset:
+    """Run an actor class over a stream, a block at a time, on the generators' share of the cluster."""
+    resources = config.resources
+    least, most = resources.generators
+    return dataset.map_batches(
+        actor,
+        fn_constructor_args=arguments,
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
+        num_cpus=resources.cpus_per_generator,
+        num_gpus=resources.gpus_per_generator or None,
+    )
+
+
+def _clips(batch: dict[str, np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    clips = [keypoints_of(*row) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)]
+    keypoints, mask = pad_clips(clips)
+    return keypoints.to(device), mask.to(device)

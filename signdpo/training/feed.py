@@ -1,0 +1,62 @@
+"""The batches of one training worker, in step order, with the time spent waiting for them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import ray.train
+
+
+class StreamOrderError(RuntimeError):
+    """The stream skipped or repeated a step: some clips would be lost or trained on twice."""
+
+
+class Feed:
+    """Iterates a dataset shard whose blocks are whole batches of a schedule.
+
+    Args:
+        name: of the dataset given to the trainer.
+        start_step: steps before it are already trained on and are dropped.
+        prefetch: blocks fetched ahead.
+    """
+
+    def __init__(self, name: str, *, start_step: int, prefetch: int = 2) -> None:
+        self.shard = ray.train.get_dataset_shard(name)
+        self.next_step = start_step
+        self.prefetch = prefetch
+        self.waited = 0.0
+        self.since = time.monotonic()
+
+    def __iter__(self) -> Iterator[dict[str, Any]]:
+        """Batches as columns of numpy values.
+
+        Raises:
+            StreamOrderError: if a step is missing, or comes twice.
+        """
+        batches = iter(self.shard.iter_batches(batch_size=None, prefetch_batches=self.prefetch))
+        while True:
+            began = time.monotonic()
+            batch = next(batches, None)
+            self.waited += time.monotonic() - began
+            if batch is None:
+                return
+            steps = np.unique(batch["step"])
+            if len(steps) != 1:
+                raise StreamOrderError(f"a block holds rows of the steps {steps.tolist()}, expected one step")
+            step = int(steps[0])
+            if step < self.next_step:
+                continue
+            if step > self.next_step:
+                raise StreamOrderError(f"step {step} arrived, expected {self.next_step}")
+            self.next_step += 1
+            yield batch
+
+    def wait_share(self) -> float:
+        """The share of time spent waiting since the last call."""
+        now = time.monotonic()
+        share = self.waited / max(now - self.since, 1e-9)
+        self.waited, self.since = 0.0, now
+        return share

@@ -1,0 +1,71 @@
+"""Maximum-likelihood pre-training of the policy: the loop of one worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray.train.torch
+import torch
+from torch import Tensor, nn
+
+from signdpo.config import Config
+from signdpo.corpora.clips import keypoints_of, read_clips
+from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.policy import Policy
+from signdpo.models.translator import IGNORED, SignTranslator
+from signdpo.training.feed import Feed
+from signdpo.training.state import new_state
+from signdpo.training.workers import rank_and_world, score_dev
+
+
+class LikelihoodStep(nn.Module):
+    """The forward pass of one training batch, as one module so that DDP can wrap it."""
+
+    def __init__(self, model: SignTranslator, *, label_smoothing: float) -> None:
+        super().__init__()
+        self.model = model
+        self.label_smoothing = label_smoothing
+
+    def forward(self, keypoints: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+        """Mean (smoothed) negative log-likelihood a token, a scalar."""
+        encoded = self.model.encode(keypoints, mask)
+        logps = self.model.token_logps(encoded, labels, label_smoothing=self.label_smoothing)
+        return -logps.sum() / (labels != IGNORED).sum()
+
+
+def train_mle(settings: dict[str, Any]) -> None:
+    """Pre-train on the stream `train`; report and checkpoint at the end of every epoch.
+
+    Args:
+        settings: `config` (`Config`), `initial` (folder of the untrained policy), `clips` (folder), `steps` and
+            `epoch_steps` (last step of each epoch, counted from 1).
+    """
+    config: Config = settings["config"]
+    device = ray.train.torch.get_device()
+    torch.manual_seed(config.seed + rank_and_world()[0])
+    policy = Policy.load(settings["initial"])
+    policy.model.to(device)
+    state = new_state(policy, config.pretrain, total_steps=settings["steps"], clips=settings["clips_hash"])
+    step = LikelihoodStep(policy.model, label_smoothing=config.pretrain.label_smoothing)
+    parallel = ray.train.torch.prepare_model(step, parallel_strategy_kwargs={"find_unused_parameters": False})
+    dev = read_clips(settings["clips"], "dev")
+    feed = Feed("train", start_step=state.step)
+    policy.model.train()
+    for batch in feed:
+        loss = parallel(*_collate(batch, policy, config, device))
+        update = state.update(loss, clip_grad_norm=config.pretrain.clip_grad_norm)
+        metrics = {"step": state.step, "epoch": int(batch["epoch"][0]), "loss": float(loss.detach()), **update}
+        if state.step in settings["epoch_steps"]:
+            metrics |= {"wait_share": feed.wait_share(), **score_dev(policy, dev, config)}
+            with state.checkpoint() as checkpoint:
+                ray.train.report(metrics, checkpoint=checkpoint, checkpoint_dir_name=f"checkpoint_{state.step:07d}")
+        elif state.step % 10 == 0:
+            ray.train.report(metrics)
+
+
+def _collate(batch: dict[str, Any], policy: Policy, config: Config, device: torch.device) -> tuple[Tensor, ...]:
+    """Clip rows -> keypoints `(batch, frames, 69, 3)`, mask `(batch, frames)`, labels `(batch, tokens)`."""
+    clips = [keypoints_of(*row) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)]
+    keypoints, mask = pad_clips(clips)
+    labels = tokenize(policy.tokenizer, [str(t) for t in batch["text"]], max_tokens=config.policy.max_text_tokens)
+    return keypoints.to(device), mask.to(device), labels.to(device)

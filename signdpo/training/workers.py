@@ -1,0 +1,70 @@
+"""What a worker does together with the other workers of its group."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pyarrow as pa
+import ray.train.torch
+import torch
+import torch.distributed
+
+from signdpo.config import Config
+from signdpo.corpora.clips import keypoints_of
+from signdpo.evaluation.metrics import score
+from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.policy import Policy
+from signdpo.models.translator import IGNORED
+
+
+def rank_and_world() -> tuple[int, int]:
+    context = ray.train.get_context()
+    return context.get_world_rank(), context.get_world_size()
+
+
+def gather(value: Any) -> list[Any]:
+    """The value of every worker, in the order of their ranks."""
+    if not torch.distributed.is_initialized() or torch.distributed.get_world_size() == 1:
+        return [value]
+    values: list[Any] = [None] * torch.distributed.get_world_size()
+    torch.distributed.all_gather_object(values, value)
+    return values
+
+
+@torch.no_grad()
+def score_dev(policy: Policy, dev: pa.Table, config: Config) -> dict[str, float]:
+    """Greedy BLEU-4 and negative log-likelihood a token on the dev split, each worker taking its share of the clips.
+
+    Args:
+        policy: in any mode; left in the mode it was in.
+        dev: clip rows.
+        config: evaluation settings.
+    """
+    training = policy.model.training
+    policy.model.eval()
+    rank, world = rank_and_world()
+    mine = dev.take(list(range(rank, dev.num_rows, world))).to_pylist()
+    mine.sort(key=lambda row: row["num_frames"])
+    parts = [_score_batch(policy, mine[i : i + 64], config) for i in range(0, len(mine), 64)]
+    policy.model.train(training)
+    gathered = [part for worker in gather(parts) for part in worker]
+    hypotheses = [text for part in gathered for text in part[0]]
+    references = [text for part in gathered for text in part[1]]
+    if len(hypotheses) != dev.num_rows:
+        raise RuntimeError(f"{len(hypotheses)} dev clips were translated, there are {dev.num_rows}")
+    scores = score(hypotheses, references, language=config.corpus.language, tokenize=config.evaluation.tokenize)
+    nll = sum(part[2] for part in gathered) / max(sum(part[3] for part in gathered), 1)
+    return {"eval_bleu4": scores.bleu4, "eval_nll": nll}
+
+
+def _score_batch(policy: Policy, rows: list[dict[str, Any]], config: Config) -> tuple[list[str], list[str], float, int]:
+    device = policy.model.device
+    keypoints, mask = pad_clips([keypoints_of(row["keypoints"], row["num_frames"]) for row in rows])
+    keypoints, mask = keypoints.to(device), mask.to(device)
+    references = [row["text"] for row in rows]
+    labels = tokenize(policy.tokenizer, references, max_tokens=config.policy.max_text_tokens).to(device)
+    nll = -float(policy.model.logps(policy.model.encode(keypoints, mask), labels).sum())
+    ids = policy.model.translate(
+        keypoints, mask, num_beams=1, do_sample=False, max_new_tokens=config.evaluation.max_new_tokens
+    )
+    return policy.decode(ids), references, nll, int((labels != IGNORED).sum())
