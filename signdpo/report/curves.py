@@ -55,7 +55,7 @@ def alignment_figure(rows: Sequence[Row]) -> Figure:
             ("gradient norm", lambda axes: _plot(axes, rows, "grad_norm")),
             ("reward margin", lambda axes: _plot_levels(axes, rows, "rewards/margins", chance=0.0)),
             ("reward accuracy", lambda axes: _plot_levels(axes, rows, "rewards/accuracies", chance=0.5)),
-            ("log-probability of the chosen text", lambda axes: _plot_against_first(axes, rows, "logps/chosen")),
+            ("log p(chosen), nats", lambda axes: _plot_against_first(axes, rows, "logps/chosen")),
             ("development BLEU-4", lambda axes: _plot(axes, rows, "eval_bleu4", marker="o")),
             ("development NLL (nats a token)", lambda axes: _plot(axes, rows, "eval_nll", marker="o")),
             ("share of time waiting for data", lambda axes: _plot_share(axes, rows, "wait_share")),

@@ -9,12 +9,15 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+import numpy as np
+
 from signdpo.levels import LEVELS
 from signdpo.report.curves import Row, alignment_figure, pretraining_figure, series
 from signdpo.report.differences import mark_differences
 from signdpo.report.negatives import NegativeExample, negative_figure
 from signdpo.report.style import STYLE
 from signdpo.report.svg import LEVEL_COLOURS, to_svg
+from signdpo.skeleton.layout import PARTS
 
 METRICS: Final = (
     ("BLEU-1", "bleu1"),
@@ -183,9 +186,8 @@ def _verdict(test: Mapping[str, Any]) -> str:
 def _pretraining(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
-    return _section(
-        "Pre-training by maximum likelihood", _figure(to_svg(pretraining_figure(rows), "Loss and dev BLEU"))
-    )
+    svg = to_svg(pretraining_figure(rows), "Curves of the pre-training: loss, development BLEU-4 and NLL")
+    return _section("Pre-training by maximum likelihood", _figure(svg))
 
 
 def _alignment(rows: Sequence[Row]) -> str:
@@ -203,8 +205,8 @@ def _chosen_note(rows: Sequence[Row]) -> str:
     last = values[-max(1, len(values) // 10) :].mean()
     change = "rose" if last > values[0] else "fell"
     return (
-        f"The log-probability of the chosen text {change} from {values[0]:.2f} at step zero to {last:.2f} (mean of the "
-        "last tenth of the steps)."
+        f"The log-probability of the chosen text {change} from {_signed(values[0])} at step zero to {_signed(last)} "
+        "nats (mean of the last tenth of the steps)."
     )
 
 
@@ -231,10 +233,15 @@ def _negative(example: NegativeExample) -> str:
         for level in LEVELS
         if level in example.reference_margins
     )
+    parts = ", ".join(
+        f"{part.replace('_', ' ')} {share:.0%}"
+        for part, share in zip(PARTS, example.part_salience / max(np.sum(example.part_salience), 1e-12), strict=True)
+    )
+    picture = to_svg(negative_figure(example), f"Skeletons of {example.id}, clean and perturbed")
     return (
         f"<article><h3>{escape(example.id)}</h3>"
-        f"{_figure(to_svg(negative_figure(example), f'Skeletons of {example.id}, clean and perturbed'))}"
-        f'<dl class="pair"><dt>chosen</dt><dd lang="">{mark_differences(example.text, example.rejected_text)}</dd>'
+        f"{_figure(picture, f'Salience by part: {parts}.')}"
+        f'<dl class="pair"><dt>chosen</dt><dd>{mark_differences(example.text, example.rejected_text)}</dd>'
         f'<dt style="color:{LEVEL_COLOURS["language"]}">language negative</dt>'
         f"<dd>{mark_differences(example.rejected_text, example.text)}</dd></dl>"
         f'<ul class="margins">{margins}</ul></article>'

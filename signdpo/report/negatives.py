@@ -64,7 +64,7 @@ class NegativeExample:
 
 
 def negative_figure(example: NegativeExample) -> Figure:
-    """The clean strip, the salience over the same time, and a strip a level: what differs, over the faint clean clip."""
+    """The clean strip, the salience over the same time, and a strip a level: what differs, over a faint clean clip."""
     levels = [level for level in SKELETON_LEVELS if level in example.perturbed]
     frames = moments(len(example.keypoints))
     clean = to_picture(example.keypoints)
@@ -108,7 +108,7 @@ def _bounds(picture: np.ndarray) -> tuple[float, float, float, float]:
     if not len(points):
         return -1.0, 1.0, 1.0, -1.0
     # A stray joint must not make all skeletons small.
-    (left, top), (right, bottom) = np.percentile(points, [0.5, 99.5], axis=0)
+    (left, top), (right, bottom) = np.percentile(points, [0.2, 99.8], axis=0)
     margin = 0.06 * max(right - left, bottom - top, 0.1)
     return left - margin, right + margin, bottom + margin, top - margin
 
@@ -138,7 +138,7 @@ def _draw_strip(
         pieces[..., 0] += centres[:, None, None]
         pieces[~shown[:, joints][:, bones].any(axis=-1)] = np.nan
         x, y = pieces.reshape(-1, 2).T
-        axes.plot(x, y, color=colour, linewidth=_WIDTHS[part], alpha=alpha, solid_capstyle="round")
+        axes.plot(x, y, color=colour, linewidth=_WIDTHS[part], alpha=alpha, solid_capstyle="round", clip_on=False)
     axes.set(xlim=(0, slot * len(pictures)), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 

@@ -46,8 +46,8 @@ tbody th { text-align: left; }
 .worse { color: var(--worse); font-weight: 600; }
 .same, .significance { color: var(--soft); }
 td.significance { text-align: left; font-size: 0.87rem; padding-bottom: 0.8rem; white-space: normal; }
-figure { margin: 1rem 0; }
-svg { display: block; width: 100%; height: auto; }
+figure { margin: 1rem 0; overflow-x: auto; }
+svg { display: block; width: 100%; min-width: 44rem; height: auto; }
 svg text { font-family: inherit !important; }
 article { background: var(--panel); border-radius: 8px; padding: 0.4rem 1.4rem 1rem; margin: 1.4rem 0; }
 .pair { display: grid; grid-template-columns: 9rem 1fr; gap: 0.15rem 1rem; margin: 0.9rem 0; }

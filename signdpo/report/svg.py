@@ -12,10 +12,10 @@ from typing import Any, Final
 import matplotlib
 from matplotlib.figure import Figure
 
-# Space is blue, time is red, language is green; a global level is dark and its local one light. The hues of Okabe and
-# Ito, which colour-blind readers tell apart and which stand out from white and from black.
+# Space is blue, time is red, language is green; a global level is dark and its local one light. Close to Okabe and
+# Ito's colours, which colour-blind readers tell apart; all stand out from white and from black.
 LEVEL_COLOURS: Final = {
-    "spatial_global": "#0072b2",
+    "spatial_global": "#1f83c9",
     "spatial_local": "#56b4e9",
     "temporal_global": "#d55e00",
     "temporal_local": "#e69f00",
