@@ -28,6 +28,7 @@ h3 { font-size: 1rem; margin: 1.6rem 0 0.4rem; }
 small, .note, figcaption { color: var(--soft); font-size: 0.87rem; }
 .note { max-width: 46rem; }
 code, pre { font: 0.84rem/1.5 ui-monospace, "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", monospace; }
+code { overflow-wrap: anywhere; }
 .warning { background: var(--warning); border-left: 4px solid var(--mark-line); padding: 0.6rem 1rem; }
 .facts { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 1rem 2rem; margin: 0; }
 .facts dt { color: var(--soft); font-size: 0.82rem; }
