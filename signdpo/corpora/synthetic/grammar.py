@@ -11,6 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -99,8 +100,7 @@ def split_of(text: str) -> str:
 def sample_sentence(rng: np.random.Generator) -> Sentence:
     """One random sentence within `ENGLISH_WORDS` and `SIGN_COUNT`."""
     while True:
-        pattern = _PATTERNS[rng.choice(len(_PATTERNS), p=_PATTERN_SHARES)]
-        sentence = pattern(rng)
+        sentence = _PATTERNS[int(np.searchsorted(_PATTERN_BOUNDS, rng.random(), side="right"))](rng)
         words = len(sentence.text.split())
         if ENGLISH_WORDS[0] <= words <= ENGLISH_WORDS[1] and SIGN_COUNT[0] <= len(sentence.gloss) <= SIGN_COUNT[1]:
             return sentence
@@ -182,6 +182,7 @@ _PATTERNS: Final[tuple[Callable[[np.random.Generator], Sentence], ...]] = (
     _subject_question,
 )
 _PATTERN_SHARES: Final = (0.34, 0.12, 0.12, 0.14, 0.1, 0.08, 0.05, 0.05)
+_PATTERN_BOUNDS: Final = np.cumsum(_PATTERN_SHARES)[:-1]
 
 
 def _setting(rng: np.random.Generator, place: bool = True, time: bool = True) -> Setting:
@@ -273,6 +274,13 @@ def _question(gloss: tuple[str, ...], *words: str) -> Sentence:
 
 def _pick(rng: np.random.Generator, *categories: str) -> Sign:
     """A sign of these categories; as in any language, some are used much more than others."""
+    signs, cumulative = _choices(categories)
+    return signs[int(np.searchsorted(cumulative, rng.random(), side="right"))]
+
+
+@lru_cache(maxsize=64)
+def _choices(categories: tuple[str, ...]) -> tuple[tuple[Sign, ...], np.ndarray]:
+    """The signs of these categories and the cumulative probability of each."""
     signs = in_category(*categories)
     shares = (1.0 + np.arange(len(signs))) ** -_SKEW
-    return signs[rng.choice(len(signs), p=shares / shares.sum())]
+    return signs, np.cumsum(shares)[:-1] / shares.sum()
