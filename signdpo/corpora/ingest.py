@@ -38,7 +38,7 @@ from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import LAYOUT_VERSION
 from signdpo.storage import absolute
 
-CPUS_PER_SHARD: Final = 0.5
+CPUS_PER_SHARD: Final = 1.0
 
 
 class TooManyBadClipsError(ValueError):

@@ -1,3 +1,5 @@
+"""Clips survive storage; manifests and quarantines say what happened."""
+
 from __future__ import annotations
 
 from pathlib import Path

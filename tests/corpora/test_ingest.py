@@ -1,3 +1,5 @@
+"""The ingest on a real Ray: deterministic, complete, and unharmed by bad inputs."""
+
 from __future__ import annotations
 
 import gzip

@@ -1,3 +1,5 @@
+"""The reader of the Uni-Sign layout, on made-up corpora and on the shared data."""
+
 from __future__ import annotations
 
 import gzip

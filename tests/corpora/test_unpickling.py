@@ -1,3 +1,5 @@
+"""Pickles from strangers give plain data or a refusal, and never run."""
+
 from __future__ import annotations
 
 import contextlib

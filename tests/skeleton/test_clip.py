@@ -1,3 +1,5 @@
+"""Clips check themselves and are shortened evenly."""
+
 from __future__ import annotations
 
 import numpy as np

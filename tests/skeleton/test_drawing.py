@@ -1,3 +1,5 @@
+"""Pictures show what is there and highlight what changed."""
+
 from __future__ import annotations
 
 import io

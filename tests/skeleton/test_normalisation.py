@@ -1,3 +1,5 @@
+"""Normalisation equals the public preprocessing, and the cases worked out by hand."""
+
 from __future__ import annotations
 
 import pickle
