@@ -57,9 +57,11 @@ class CorpusConfig(Section):
 
 
 class EncoderConfig(Section):
+    standardize: bool = True
     joint_dim: Count = 16
-    spatial_channels: tuple[Count, ...] = (32,)
-    temporal_channels: Count = 64
+    spatial_channels: tuple[Count, ...] = (24,)
+    joint_pooling: Literal["early", "late"] = "early"
+    temporal_channels: Count = 96
     temporal_strides: tuple[Count, ...] = (2, 2)
     temporal_kernel: Count = 5
 
@@ -219,21 +221,24 @@ class Config(Section):
 
 
 def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """Read a YAML file (or take the defaults) and apply `key=value` overrides, values parsed as YAML.
+    """Lay a YAML file over the defaults, and `key=value` overrides over both, values parsed as YAML.
+
+    Mappings such as `dpo.weights` are merged key by key; lists and values are replaced.
 
     Raises:
         ConfigError: naming the key, what was found and the remedy.
     """
-    tree: dict[str, Any] = {}
+    tree = Config().model_dump(mode="json")
     if path is not None:
         if not Path(path).is_file():
             raise ConfigError(f"--config {path}: there is no such file")
         try:
-            tree = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+            given = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
         except yaml.YAMLError as error:
             raise ConfigError(f"--config {path} is not valid YAML: {error}") from error
-        if not isinstance(tree, dict):
-            raise ConfigError(f"--config {path} must hold a mapping of sections, found {type(tree).__name__}")
+        if not isinstance(given, dict):
+            raise ConfigError(f"--config {path} must hold a mapping of sections, found {type(given).__name__}")
+        _merge(tree, given)
     for override in overrides:
         _apply_override(tree, override)
     return parse_config(tree)
@@ -251,16 +256,22 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
     key, separator, value = override.partition("=")
     if not separator or not key:
         raise ConfigError(f"--set {override}: expected key=value, for example --set dpo.beta=0.5")
-    *sections, leaf = key.split(".")
-    node = tree
-    for section in sections:
-        node = node.setdefault(section, {})
-        if not isinstance(node, dict):
-            raise ConfigError(f"--set {override}: {section} is a value, not a section")
     try:
-        node[leaf] = yaml.safe_load(value)
+        given = yaml.safe_load(value)
     except yaml.YAMLError as error:
         raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
+    for part in reversed(key.split(".")):
+        given = {part: given}
+    _merge(tree, given)
+
+
+def _merge(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Lay `given` over `tree` in place."""
+    for key, value in given.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
 
 
 def _explain(problem: Mapping[str, Any]) -> str:

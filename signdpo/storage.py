@@ -68,7 +68,7 @@ def put_folder(folder: str | Path, uri: str) -> None:
 
 
 def fetch_folder(uri: str) -> str:
-    """A local folder with the content of `uri`: the folder itself where it is local, else a download kept for the process."""
+    """A local folder with the content of `uri`: the folder itself where it is local, else a kept download."""
     if is_local(uri):
         return absolute(uri)
     target = Path(tempfile.gettempdir()) / "signdpo" / hashlib.sha256(uri.encode()).hexdigest()[:16]

@@ -49,5 +49,5 @@ class Source(Protocol):
         ...
 
     def fingerprint(self) -> str:
-        """A short hash of everything that decides what `entries` lists and `read` returns, short of the files' bytes."""
+        """A short hash of all that decides what `entries` lists and `read` returns, short of the files' bytes."""
         ...

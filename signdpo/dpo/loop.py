@@ -77,7 +77,12 @@ def train_dpo(settings: dict[str, Any]) -> None:
         loss, metrics = _loss(batch, parallel, policy, config, settings["reference_hash"])
         update = state.update(loss, clip_grad_norm=config.dpo.clip_grad_norm)
         metrics = _mean_over_workers(metrics) | update
-        metrics |= {"step": state.step, "epoch": int(batch["epoch"][0]), "rows": len(batch["id"]), "generators": len(generators)}
+        metrics |= {
+            "step": state.step,
+            "epoch": int(batch["epoch"][0]),
+            "rows": len(batch["id"]),
+            "generators": len(generators),
+        }
         if state.step == settings["warm_steps"] or state.step in settings["epoch_steps"]:
             metrics["wait_share"] = feed.wait_share()
         if state.step % config.dpo.checkpoint_every == 0 or state.step == settings["steps"]:

@@ -13,7 +13,7 @@ from signdpo.models.translator import IGNORED
 
 
 def pad_clips(clips: Sequence[np.ndarray | Tensor]) -> tuple[Tensor, Tensor]:
-    """Clips `(frames_i, 69, 3)` -> `(batch, max frames, 69, 3)` float32, zero-padded, and `(batch, max frames)` bool."""
+    """Clips `(frames_i, 69, 3)` -> `(batch, max frames, 69, 3)` float32, zero-padded, and its bool mask."""
     longest = max(len(clip) for clip in clips)
     padded = torch.zeros(len(clips), longest, *clips[0].shape[1:])
     mask = torch.zeros(len(clips), longest, dtype=torch.bool)

@@ -2,8 +2,11 @@
 
 The architecture is that of Uni-Sign (Li et al., ICLR 2025) after Yan et al., AAAI 2018 (ST-GCN): a linear lift of each
 joint, spatial graph convolutions within a frame, the feature of the joint that carries a part added to it, graph
-convolutions over time, the mean over joints. Both hands share their weights. Strides in time, which Uni-Sign does not
-have, make a small model fast.
+convolutions over time, the mean over joints. Both hands share their weights.
+
+Three things Uni-Sign does not have make a small model learn fast: ST-GCN's standardisation of every joint coordinate
+(normalised hands vary by a tenth around a large constant), strides in time, and joints pooled early by a learned
+projection, so that time is convolved over one vector a part instead of one a joint.
 
 Frames are handled packed, padding left out, wherever a layer looks at one frame alone, and padding is zeroed before
 every convolution over time: a clip's encoding does not depend on the batch it is in.
@@ -11,22 +14,22 @@ every convolution over time: a clip's encoding does not depend on the batch it i
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import torch
 from torch import Tensor, nn
 
 from signdpo.config import EncoderConfig
-from signdpo.skeleton.layout import BONES, CHANNELS, PART_ANCHORS, PARTS
+from signdpo.skeleton.layout import BONES, CHANNELS, NUM_JOINTS, PART_ANCHORS, PARTS
 
 HANDS = ("left_hand", "right_hand")
-_MODULE_OF = {"body": "body", "left_hand": "hand", "right_hand": "hand", "face": "face"}
 
 
 def adjacency(part: str) -> Tensor:
     """Distance-partitioned adjacency of a part, `(2, joints, joints)` float32: self-links, then bones.
 
-    Columns are normalised by the degree counted over both partitions, as in ST-GCN's distance partitioning with one hop.
+    Columns are normalised by the degree over both partitions, as in ST-GCN's distance partitioning with one hop.
     """
     joints = PARTS[part].stop - PARTS[part].start
     links = torch.eye(joints)
@@ -98,9 +101,7 @@ class TemporalBlock(nn.Module):
         kept = mask[:, :: self.stride]
         padded = _unpack(self.graph(x), mask)  # (batch, time, joints, channels), zero where padded
         # The permuted view is what PyTorch calls channels_last: no copy, and the fast path on CPU and GPU.
-        over_time = self.time(padded.permute(0, 3, 1, 2)).permute(
-            0, 2, 3, 1
-        )  # (batch, time / stride, joints, channels)
+        over_time = self.time(padded.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)  # (batch, time / stride, ...)
         residual = x
         if self.shortcut is not None and self.shortcut_norm is not None:
             strided = x if self.stride == 1 else _unpack(x, mask)[:, :: self.stride][kept]
@@ -114,14 +115,19 @@ class PartEncoder(nn.Module):
     def __init__(self, config: EncoderConfig, part: str) -> None:
         super().__init__()
         graph = adjacency(part)
+        joints = graph.shape[-1]
         self.lift = nn.Linear(CHANNELS, config.joint_dim)
         widths = (config.joint_dim, *config.spatial_channels)
         self.spatial = nn.ModuleList(
             SpatialBlock(in_channels=before, out_channels=after, adjacency=graph)
-            for before, after in zip(widths, widths[1:], strict=False)
+            for before, after in itertools.pairwise(widths)
         )
-        self.temporal = nn.ModuleList()
+        self.pool = None
         width = widths[-1]
+        if config.joint_pooling == "early":
+            self.pool = nn.Linear(joints * width, config.temporal_channels)
+            width, graph = config.temporal_channels, torch.ones(1, 1, 1)  # from here on one joint, linked to itself
+        self.temporal = nn.ModuleList()
         for stride in config.temporal_strides:
             block = TemporalBlock(
                 in_channels=width,
@@ -142,6 +148,8 @@ class PartEncoder(nn.Module):
 
     def sequence(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Packed frames and `(batch, time)` bool -> `(positions, temporal_channels)` packed and the strided mask."""
+        if self.pool is not None:
+            x = self.pool(x.flatten(1))[:, None]
         for block in self.temporal:
             x, mask = block(x, mask)
         return x.mean(1), mask
@@ -158,7 +166,10 @@ class SkeletonEncoder(nn.Module):
     def __init__(self, config: EncoderConfig, *, output_dim: int) -> None:
         super().__init__()
         self.stride = math.prod(config.temporal_strides)
-        self.parts = nn.ModuleDict({name: PartEncoder(config, part) for part, name in _first_part_of_each_module()})
+        self.standardize = nn.BatchNorm1d(NUM_JOINTS * CHANNELS) if config.standardize else None
+        self.body = PartEncoder(config, "body")
+        self.hand = PartEncoder(config, "left_hand")  # either hand: they share their weights
+        self.face = PartEncoder(config, "face")
         self.part_embedding = nn.Parameter(torch.zeros(config.temporal_channels * len(PARTS)))
         self.project = nn.Linear(config.temporal_channels * len(PARTS), output_dim)
 
@@ -174,11 +185,13 @@ class SkeletonEncoder(nn.Module):
             `p` begins at frame `p * stride`.
         """
         frames = keypoints[frame_mask]  # (all real frames, 69, 3)
-        body = self.parts["body"].frames(frames[:, PARTS["body"]])
+        if self.standardize is not None:
+            frames = self.standardize(frames.flatten(1)).view_as(frames)
+        body = self.body.frames(frames[:, PARTS["body"]])
         pooled = {}
-        pooled["body"], kept = self.parts["body"].sequence(body, frame_mask)
-        face = self.parts["face"].frames(frames[:, PARTS["face"]]) + _anchor(body, "face")
-        pooled["face"], _ = self.parts["face"].sequence(face, frame_mask)
+        pooled["body"], kept = self.body.sequence(body, frame_mask)
+        face = self.face.frames(frames[:, PARTS["face"]]) + _anchor(body, "face")
+        pooled["face"], _ = self.face.sequence(face, frame_mask)
         pooled.update(self._hands(frames, body, frame_mask))
         joined = torch.cat([pooled[part] for part in PARTS], dim=-1) + self.part_embedding
         return _unpack(self.project(joined), kept), kept
@@ -187,16 +200,9 @@ class SkeletonEncoder(nn.Module):
         """Both hands in one pass, as a batch twice as large: they share their weights."""
         stacked = torch.cat([frames[:, PARTS[hand]] for hand in HANDS])
         anchors = torch.cat([_anchor(body, hand) for hand in HANDS])
-        features = self.parts["hand"].frames(stacked) + anchors
-        positions, _ = self.parts["hand"].sequence(features, frame_mask.repeat(len(HANDS), 1))
+        features = self.hand.frames(stacked) + anchors
+        positions, _ = self.hand.sequence(features, frame_mask.repeat(len(HANDS), 1))
         return dict(zip(HANDS, positions.chunk(len(HANDS)), strict=True))
-
-
-def _first_part_of_each_module() -> list[tuple[str, str]]:
-    first: dict[str, str] = {}
-    for part, name in _MODULE_OF.items():
-        first.setdefault(name, part)
-    return [(part, name) for name, part in first.items()]
 
 
 def _anchor(body: Tensor, part: str) -> Tensor:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -130,10 +131,11 @@ def _fresh_t5(settings: LanguageModelConfig, *, vocab_size: int, dropout: float)
     )
 
 
-def _load_language_model(auto: type, path: str) -> object:
+def _load_language_model(auto: Any, path: str) -> Any:
     try:
         return auto.from_pretrained(path)
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"policy.language_model.path={path}: neither a folder with a T5-family model nor a reachable hub name ({error})"
+            f"policy.language_model.path={path}: neither a folder with a T5-family model nor a "
+            f"reachable hub name ({error})"
         ) from error

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -68,7 +68,7 @@ class Encoded:
         return Encoded(self.hidden[rows], self.mask[rows], self.prompt_length, self.stride)
 
     def to_frames(self, values: Tensor, num_frames: int) -> Tensor:
-        """Spread `(batch, positions)` over the frames each position begins at: `(batch, num_frames)`; prompt left out."""
+        """Spread `(batch, positions)` over the frames each begins at: `(batch, num_frames)`; the prompt left out."""
         return values[:, self.prompt_length :].repeat_interleave(self.stride, dim=1)[:, :num_frames]
 
 
@@ -79,7 +79,7 @@ class SignTranslator(PreTrainedModel):
     base_model_prefix = "sign_translator"
     main_input_name = "keypoints"
     _supports_sdpa = True
-    _tied_weights_keys = {
+    _tied_weights_keys: ClassVar[dict[str, str]] = {
         "language_model.encoder.embed_tokens.weight": "language_model.shared.weight",
         "language_model.decoder.embed_tokens.weight": "language_model.shared.weight",
         "language_model.lm_head.weight": "language_model.shared.weight",
@@ -91,7 +91,8 @@ class SignTranslator(PreTrainedModel):
         text_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
         self.language_model = language_model or AutoModelForSeq2SeqLM.from_config(text_config)
         if not self.language_model.config.tie_word_embeddings:
-            self._tied_weights_keys = {k: v for k, v in self._tied_weights_keys.items() if "lm_head" not in k}
+            tied = {name: source for name, source in self._tied_weights_keys.items() if "lm_head" not in name}
+            self._tied_weights_keys = tied  # type: ignore[misc]
         self.encoder = SkeletonEncoder(EncoderConfig(**config.encoder), output_dim=text_config.d_model)
         self.post_init()
 

@@ -64,7 +64,9 @@ class NegativeGenerator:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Clip rows with an `epoch` column -> preference rows: the same columns and what the module's docs list."""
-        clips = [torch.from_numpy(keypoints_of(*row)) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)]
+        clips = [
+            torch.from_numpy(keypoints_of(*row)) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)
+        ]
         texts = [str(text) for text in batch["text"]]
         seeds = [(self.config.seed, int(epoch), str(i)) for epoch, i in zip(batch["epoch"], batch["id"], strict=True)]
         labels = tokenize(self.tokenizer, texts, max_tokens=self.config.policy.max_text_tokens).to(self.device)

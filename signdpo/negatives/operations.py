@@ -1,7 +1,7 @@
 """Skeleton perturbations: small named operations that make a clip mean something else.
 
-Each takes a clip `(frames, 69, 3)` and a `Region`, and changes nothing outside the region. `strength` in [0, 1] says how
-far; at 0 every operation is the identity. Joints that are missing (confidence 0) stay missing.
+Each takes a clip `(frames, 69, 3)` and a `Region`, and changes nothing outside the region. `strength` in [0, 1] says
+how far; at 0 every operation is the identity. Joints that are missing (confidence 0) stay missing.
 """
 
 from __future__ import annotations

@@ -30,7 +30,9 @@ class LanguagePerturber:
     max_tokens: int = 64
 
     @classmethod
-    def fresh(cls, tokenizer: PreTrainedTokenizerBase, config: PerturberConfig, *, max_tokens: int) -> LanguagePerturber:
+    def fresh(
+        cls, tokenizer: PreTrainedTokenizerBase, config: PerturberConfig, *, max_tokens: int
+    ) -> LanguagePerturber:
         """A small T5 with random weights, for the embedded default."""
         heads = 4
         settings = T5Config(

@@ -88,7 +88,8 @@ def salient_windows(frames: Tensor, share: float) -> tuple[Window, ...]:
     windows = [(begin, min(begin + length, num_frames)) for begin in range(0, num_frames, length)]
     mass = torch.stack([frames[begin:end].sum() for begin, end in windows])
     order = torch.argsort(mass, descending=True, stable=True).tolist()
-    chosen, held = [], 0.0
+    chosen: list[Window] = []
+    held = 0.0
     for index in order:
         if held >= share * float(frames.sum()) and len(chosen) >= 2:
             break
@@ -99,7 +100,8 @@ def salient_windows(frames: Tensor, share: float) -> tuple[Window, ...]:
 
 def salient_parts(parts: Tensor, share: float) -> tuple[str, ...]:
     """The fewest parts, most salient first, that hold a share of the salience `(4,)`; at least one."""
-    chosen, held = [], 0.0
+    chosen: list[str] = []
+    held = 0.0
     names = list(PARTS)
     for index in torch.argsort(parts, descending=True, stable=True).tolist():
         if chosen and held >= share:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import torch
 from torch import Tensor
 
@@ -57,7 +59,7 @@ def skeleton_negatives(
     return negatives, operations
 
 
-def _drawn_order(mixture: dict[str, float], rng: torch.Generator) -> list[str]:
+def _drawn_order(mixture: Mapping[str, float], rng: torch.Generator) -> list[str]:
     """All operations of a mixture in an order drawn without replacement by their weights."""
     names = sorted(name for name, weight in mixture.items() if weight > 0)
     weights = torch.tensor([mixture[name] for name in names], dtype=torch.float64)

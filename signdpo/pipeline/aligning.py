@@ -6,15 +6,12 @@ from typing import Any
 
 import ray.data
 
-from signdpo.config import Config
-from signdpo.dpo.loop import train_dpo
 from signdpo.models.policy import Policy
-from signdpo.negatives.generator import NegativeGenerator
-from signdpo.pipeline.schedule import Item, Schedule
+from signdpo.pipeline.actors import GenerateNegatives, align_worker, on_actors
+from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
-from signdpo.pipeline.translation import on_actors
 from signdpo.storage import fetch_folder
 
 SCORE = "eval_bleu4"
@@ -35,13 +32,13 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     arguments = (config, reference["policy"], reference["policy_hash"], before["perturber"]["perturber"])
 
     def stream(step: int) -> ray.data.Dataset:
-        return preference_stream(store, schedule.from_step(step), arguments, config)
+        return on_actors(store.stream(schedule.blocks(step)), GenerateNegatives, arguments, config)
 
     result = fit(
         context,
         stage="align",
         key=key,
-        loop=train_dpo,
+        loop=align_worker,
         settings={
             "config": config,
             "reference": reference["policy"],
@@ -61,13 +58,6 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     best = keep_best(result, target, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
     return {"policy": target, "policy_hash": Policy.load(fetch_folder(target)).hash(), "step": best["step"]}
-
-
-def preference_stream(
-    store: ClipStore, items: list[Item], arguments: tuple[Config, str, str, str], config: Config
-) -> ray.data.Dataset:
-    """Preference rows in the order of the schedule; `arguments` are those of `NegativeGenerator`."""
-    return on_actors(store.stream(items), NegativeGenerator, arguments, config)
 
 
 def _tell_epoch(context: RunContext, row: dict[str, Any], epoch_steps: list[int]) -> None:

@@ -62,7 +62,7 @@ def demands(config: Config) -> list[Demand]:
 
 
 def start_ray(config: Config) -> None:
-    """Join the cluster this job was submitted to, or start Ray on this machine with `resources.num_cpus` logical CPUs."""
+    """Join the cluster this job was submitted to, or start Ray here with `resources.num_cpus` logical CPUs."""
     for name, value in WORKER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if not ray.is_initialized():

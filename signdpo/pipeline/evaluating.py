@@ -7,11 +7,11 @@ from typing import Any
 from signdpo.corpora.clips import read_clips
 from signdpo.evaluation.metrics import score
 from signdpo.evaluation.significance import paired_bootstrap
+from signdpo.pipeline.actors import Translate, on_actors
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
 from signdpo.pipeline.stream import ClipStore
-from signdpo.pipeline.translation import Translator, on_actors
 from signdpo.storage import join, write_json, write_text
 
 SPLITS = ("dev", "test")
@@ -44,7 +44,7 @@ def translate_splits(context: RunContext, policies: dict[str, str]) -> dict[str,
     store = ClipStore.load(context.path("clips"), *SPLITS)
     size = config.evaluation.batch_size
     schedule = Schedule(store.num_frames, epochs=1, batch_size=size, workers=1, seed=config.seed, shuffle=False)
-    translated = on_actors(store.stream(schedule.items), Translator, (config, policies), config)
+    translated = on_actors(store.stream(schedule.blocks()), Translate, (config, policies), config)
     rows: dict[str, dict[str, Any]] = {}
     with Meter(context.console, "evaluation", total=len(store), unit="clips") as meter:
         for batch in translated.iter_batches(batch_size=None, batch_format="pyarrow"):

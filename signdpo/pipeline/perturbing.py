@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from signdpo.pipeline.actors import MineHypotheses, on_actors, perturber_worker
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
-from signdpo.pipeline.translation import HypothesisMiner, on_actors
 from signdpo.storage import put_folder
-from signdpo.training.perturber import train_perturber
 
 
 class NoFailuresError(RuntimeError):
@@ -41,7 +41,7 @@ def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) ->
         context,
         stage="perturber",
         key=key,
-        loop=train_perturber,
+        loop=perturber_worker,
         settings={
             "config": config,
             "policy": policy["policy"],
@@ -70,8 +70,8 @@ def mine_failures(context: RunContext, policy: str) -> list[dict[str, Any]]:
         seed=config.seed,
         shuffle=False,
     )
-    items = [type(item)(item.epoch, item.step, chosen[item.rows]) for item in schedule.items]
-    mined = on_actors(store.stream(items), HypothesisMiner, (config, policy), config)
+    blocks = [replace(block, rows=chosen[block.rows]) for block in schedule.blocks()]
+    mined = on_actors(store.stream(blocks), MineHypotheses, (config, policy), config)
     rows: list[dict[str, Any]] = []
     done = 0
     with Meter(context.console, "mining", total=len(chosen), unit="clips") as meter:

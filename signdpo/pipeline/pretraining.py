@@ -8,14 +8,15 @@ import pyarrow as pa
 
 from signdpo.corpora.clips import read_clips
 from signdpo.models.policy import Policy, build_policy
+from signdpo.pipeline.actors import pretrain_worker
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
 from signdpo.storage import fetch_folder, put_folder
-from signdpo.training.mle import train_mle
 
 SCORE = "eval_bleu4"
+STEPS_PER_BLOCK = 8  # a step takes a fraction of a second here, handing over a block about 20 ms
 
 
 def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
@@ -40,12 +41,13 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
         batch_size=config.pretrain.batch_size,
         workers=workers,
         seed=config.seed,
+        steps_per_block=STEPS_PER_BLOCK,
     )
     result = fit(
         context,
         stage="pretrain",
         key=key,
-        loop=train_mle,
+        loop=pretrain_worker,
         settings={
             "config": config,
             "initial": initial,
@@ -57,7 +59,7 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
         total_steps=schedule.steps,
         workers=workers,
         score=SCORE,
-        stream=lambda step: store.stream(schedule.from_step(step)),
+        stream=lambda step: store.stream(schedule.blocks(step)),
     )
     best = keep_best(result, target, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")

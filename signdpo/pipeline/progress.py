@@ -117,7 +117,7 @@ class TrainingLog:
     ) -> None:
         self.uri, self.on_row, self.stall_seconds, self.console = uri, on_row, stall_seconds, console
         self.rows = [row for row in read_metrics(uri) if row["step"] <= start_step]
-        self.board = MetricsBoard.remote()
+        self.board: Any = MetricsBoard.remote()  # type: ignore[attr-defined]
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
 

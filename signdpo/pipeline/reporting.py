@@ -2,26 +2,134 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+import ray
+
+from signdpo.config import Config
+from signdpo.corpora.clips import keypoints_of, read_clips, read_quarantine
+from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.negatives.generator import NegativeGenerator
+from signdpo.pipeline.evaluating import SPLITS, SYSTEMS
+from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.stages import Outputs, RunContext
-from signdpo.storage import read_text
+from signdpo.report.html import Comparison, ReportData, TranslationExample, render
+from signdpo.report.negatives import NegativeExample
+from signdpo.storage import read_text, write_text
+
+PICTURED_CLIPS = 3
+LISTED_TRANSLATIONS = 12
+DRIFT_ROWS = 10  # last reports that the likelihood warning looks at
 
 
 def report(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     """Write `report.html`; the outputs carry a few example translations for the terminal."""
-    return {"examples": examples(context, 3)}
+    translations = examples(context, before, LISTED_TRANSLATIONS)
+    alignment = read_metrics(context.path("align", "metrics.jsonl"))
+    warning = likelihood_warning(alignment)
+    data = ReportData(
+        title="SignDPO run",
+        facts=_facts(context, before),
+        config=context.config.to_yaml(),
+        quarantine=Counter(record.reason for record in read_quarantine(context.path("clips"))),
+        comparisons=_comparisons(before),
+        pretraining=read_metrics(context.path("pretrain", "metrics.jsonl")),
+        alignment=alignment,
+        negatives=pictured_negatives(context, before, PICTURED_CLIPS),
+        translations=translations,
+        warnings=[warning] if warning else [],
+    )
+    write_text(context.path("report.html"), render(data))
+    shown = [{"reference": t.reference, "baseline": t.baseline, "aligned": t.aligned} for t in translations[:3]]
+    return {"examples": shown, "warning": warning}
 
 
-def examples(context: RunContext, count: int) -> list[dict[str, Any]]:
-    """The first dev sentences on which baseline and aligned differ, else the first ones."""
-    columns = {
-        name: read_text(context.path("evaluation", f"dev.{name}.txt")).splitlines()
-        for name in ("references", "baseline", "aligned")
-    }
-    rows = [
-        {"reference": reference, "baseline": baseline, "aligned": aligned}
-        for reference, baseline, aligned in zip(*columns.values(), strict=True)
+def likelihood_warning(rows: Sequence[dict[str, Any]]) -> str:
+    """A warning if the chosen sentences became less likely than under the reference, else ""."""
+    drifts = [row["logps/chosen_drift"] for row in rows[-DRIFT_ROWS:]]
+    drift = float(np.mean(drifts)) if drifts else 0.0
+    if drift >= 0:
+        return ""
+    return (
+        f"The log-probability of the chosen sentences fell {-drift:.2f} nats below the reference's: the "
+        "preferences are winning over the translator. Raise dpo.mle_weight or dpo.anchor_weight, or lower dpo.lr."
+    )
+
+
+def examples(context: RunContext, before: dict[str, Outputs], count: int) -> list[TranslationExample]:
+    """Dev sentences on which baseline and aligned differ, in the order of the corpus; then others."""
+    ids = read_clips(context.path("clips"), "dev", columns=["id"])["id"].to_pylist()
+    columns = [
+        read_text(context.path("evaluation", f"dev.{name}.txt")).split("\n")[: len(ids)]
+        for name in ("references", *SYSTEMS)
     ]
-    changed = [row for row in rows if row["baseline"] != row["aligned"]]
-    return (changed or rows)[:count]
+    rows = [TranslationExample(*row) for row in zip(ids, *columns, strict=True)]
+    return sorted(rows, key=lambda row: row.baseline == row.aligned)[:count]
+
+
+def pictured_negatives(context: RunContext, before: dict[str, Outputs], count: int) -> list[NegativeExample]:
+    """The first epoch's negatives of the first training clips, made again: the very ones that were trained on."""
+    config, reference = context.config, before["pretrain"]
+    clips = read_clips(context.path("clips"), "train").slice(0, count)
+    resources = config.resources
+    make = _generate.options(num_cpus=resources.cpus_per_generator, num_gpus=resources.gpus_per_generator)
+    arguments = (config, reference["policy"], reference["policy_hash"], before["perturber"]["perturber"])
+    batch = ray.get(make.remote(arguments, clips.to_pylist()))
+    return [_example(batch, row) for row in range(clips.num_rows)]
+
+
+@ray.remote
+def _generate(arguments: tuple[Config, str, str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["epoch"] = np.zeros(len(rows), dtype=np.int32)
+    return NegativeGenerator(*arguments)(columns)
+
+
+def _example(batch: dict[str, Any], row: int) -> NegativeExample:
+    frames = int(batch["num_frames"][row])
+    logps, valid = batch["reference_logps"][row], batch["valid"][row]
+    made = [level for level, usable in zip(LEVELS, valid, strict=True) if usable]
+    return NegativeExample(
+        id=str(batch["id"][row]),
+        text=str(batch["text"][row]),
+        rejected_text=str(batch["rejected_text"][row]),
+        keypoints=keypoints_of(batch["keypoints"][row], frames),
+        perturbed={
+            level: keypoints_of(batch[f"keypoints_{level}"][row], frames) for level in SKELETON_LEVELS if level in made
+        },
+        frame_salience=np.asarray(batch["salience_frames"][row], dtype=np.float32),
+        part_salience=np.asarray(batch["salience_parts"][row], dtype=np.float32),
+        operations=dict(zip(SKELETON_LEVELS, batch["operations"][row], strict=True)),
+        reference_margins={level: float(logps[0] - logps[1 + LEVELS.index(level)]) for level in made},
+    )
+
+
+def _facts(context: RunContext, before: dict[str, Outputs]) -> dict[str, str]:
+    config, clips = context.config, before["clips"]
+    return {
+        "corpus": config.corpus.kind,
+        "clips": ", ".join(f"{count} {split}" for split, count in clips["clips"].items()),
+        "refused": str(clips["quarantined"]),
+        "reference policy": before["pretrain"]["policy_hash"],
+        "aligned policy": before["align"]["policy_hash"],
+        "aligned at step": str(before["align"]["step"]),
+        "perturber pairs": str(before["perturber"]["pairs"]),
+        "seed": str(config.seed),
+    }
+
+
+def _comparisons(before: dict[str, Outputs]) -> list[Comparison]:
+    evaluation = before["evaluation"]
+    return [
+        Comparison(
+            split=split,
+            sentences=before["clips"]["clips"][split],
+            baseline=evaluation["results"]["baseline"][split],
+            aligned=evaluation["results"]["aligned"][split],
+            significance=evaluation["comparison"][split],
+        )
+        for split in SPLITS
+    ]

@@ -113,13 +113,17 @@ def show_comparison(context: RunContext, evaluation: Outputs) -> None:
 
 def show_places(context: RunContext, outputs: dict[str, Outputs]) -> None:
     """Examples, what was refused, and where everything is."""
+    if outputs["report"]["warning"]:
+        context.console.print(outputs["report"]["warning"], style="yellow", markup=False)
     for example in outputs["report"]["examples"]:
         for name, sentence in example.items():
             context.console.print(f"  {name:<9} {sentence}", markup=False)
         context.console.print()
     refused = outputs["clips"]["quarantined"]
     if refused:
-        context.console.print(f"[yellow]{refused} clips were quarantined:[/] {context.path('clips', 'quarantine.jsonl')}")
+        context.console.print(
+            f"[yellow]{refused} clips were quarantined:[/] {context.path('clips', 'quarantine.jsonl')}"
+        )
     context.console.print(f"aligned policy  {outputs['align']['policy']}", markup=False, soft_wrap=True)
     context.console.print(f"scores          {context.path('evaluation')}", markup=False, soft_wrap=True)
     context.console.print(f"report          {context.path('report.html')}", markup=False, soft_wrap=True)

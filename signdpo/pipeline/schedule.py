@@ -10,18 +10,17 @@ BUCKET_BATCHES = 16  # clips are sorted by length within so many batches: little
 
 
 @dataclass(frozen=True)
-class Item:
-    """One block of the stream: what one worker trains on in one step.
+class Block:
+    """One block of the stream: what one worker trains on in one step, or in a few that follow each other.
 
     Args:
-        epoch: from 0.
-        step: from 0, over all epochs.
-        rows: indices of clips.
+        rows: `(clips,)` indices of clips, the steps after each other.
+        epochs, steps: `(clips,)` of each row, from 0; steps count over all epochs.
     """
 
-    epoch: int
-    step: int
     rows: np.ndarray
+    epochs: np.ndarray
+    steps: np.ndarray
 
 
 class Schedule:
@@ -38,28 +37,51 @@ class Schedule:
         workers: in the training group.
         seed: of the run.
         shuffle: False keeps the clips in order of length, for evaluation.
+        steps_per_block: more than one where a step is so short that handing over each block would cost as much.
     """
 
     def __init__(
-        self, num_frames: np.ndarray, *, epochs: int, batch_size: int, workers: int, seed: int, shuffle: bool = True
+        self,
+        num_frames: np.ndarray,
+        *,
+        epochs: int,
+        batch_size: int,
+        workers: int,
+        seed: int,
+        shuffle: bool = True,
+        steps_per_block: int = 1,
     ) -> None:
         if len(num_frames) < workers:
             raise ValueError(f"{len(num_frames)} clips cannot be split over {workers} workers")
-        self.items: list[Item] = []
+        self.steps_per_block = steps_per_block
+        self.parts: list[list[Block]] = []  # step -> the rows of each worker
         self.epoch_steps: list[int] = []  # steps done at the end of each epoch
-        step = 0
         for epoch in range(epochs):
             rng = np.random.default_rng([seed, epoch]) if shuffle else None
             for batch in _batches(num_frames, batch_size, workers, rng):
-                self.items.extend(Item(epoch, step, rows) for rows in np.array_split(batch, workers))
-                step += 1
-            self.epoch_steps.append(step)
-        self.workers = workers
-        self.steps = step
+                step = len(self.parts)
+                self.parts.append([_block(rows, epoch, step) for rows in np.array_split(batch, workers)])
+            self.epoch_steps.append(len(self.parts))
 
-    def from_step(self, step: int) -> list[Item]:
-        """The blocks of the steps from `step` on."""
-        return self.items[step * self.workers :]
+    @property
+    def steps(self) -> int:
+        return len(self.parts)
+
+    def blocks(self, from_step: int = 0) -> list[Block]:
+        """The blocks of the steps from `from_step` on, the workers' blocks of the same steps next to each other."""
+        blocks: list[Block] = []
+        for begin in range(from_step, self.steps, self.steps_per_block):
+            together = zip(*self.parts[begin : begin + self.steps_per_block], strict=True)
+            blocks.extend(_joined(parts) for parts in together)
+        return blocks
+
+
+def _block(rows: np.ndarray, epoch: int, step: int) -> Block:
+    return Block(rows, np.full(len(rows), epoch, dtype=np.int32), np.full(len(rows), step, dtype=np.int64))
+
+
+def _joined(parts: tuple[Block, ...]) -> Block:
+    return Block(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("rows", "epochs", "steps")))
 
 
 def _batches(num_frames: np.ndarray, size: int, workers: int, rng: np.random.Generator | None) -> list[np.ndarray]:

@@ -19,9 +19,10 @@ from ray.data import ExecutionOptions
 from ray.train import DataConfig
 
 from signdpo.corpora.clips import CLIP_SCHEMA, shard_files
-from signdpo.pipeline.schedule import Item
+from signdpo.pipeline.schedule import Block
 
-READ_CPUS = 0.25  # a task that only copies rows out of shared memory
+READ_CPUS = 0.5  # a task that only copies rows out of shared memory
+READERS = 2  # such tasks at a time: left alone, Ray starts a process for every free fraction of a CPU
 
 
 @dataclass(frozen=True)
@@ -58,12 +59,36 @@ class ClipStore:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def stream(self, items: Sequence[Item]) -> ray.data.Dataset:
-        """A dataset with one block an item: its clips' rows, with `epoch` and `step` columns."""
-        blocks = max(len(items), 1)
-        return ray.data.range(len(items), override_num_blocks=blocks).map_batches(
-            _gather, batch_size=None, fn_kwargs={"items": list(items), "store": self}, num_cpus=READ_CPUS
+    def stream(self, blocks: Sequence[Block]) -> ray.data.Dataset:
+        """A dataset of these blocks: the rows of their clips, with `epoch` and `step` columns."""
+        # Flat arrays, since every task unpickles all of this.
+        recipe = Recipe(
+            shards=self.shards,
+            begins=np.cumsum([0, *(len(block.rows) for block in blocks)]),
+            shard_of=np.concatenate([self.shard_of[block.rows] for block in blocks]),
+            row_of=np.concatenate([self.row_of[block.rows] for block in blocks]),
+            epochs=np.concatenate([block.epochs for block in blocks]),
+            steps=np.concatenate([block.steps for block in blocks]),
         )
+        return ray.data.range(len(blocks), override_num_blocks=len(blocks)).map_batches(
+            gather_rows,
+            batch_size=None,
+            fn_kwargs={"recipe": recipe},
+            num_cpus=READ_CPUS,
+            compute=ray.data.TaskPoolStrategy(size=READERS),
+        )
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Where the rows of every block of a stream are: `begins` `(blocks + 1,)`, the other arrays a value a row."""
+
+    shards: list[ray.ObjectRef]
+    begins: np.ndarray
+    shard_of: np.ndarray
+    row_of: np.ndarray
+    epochs: np.ndarray
+    steps: np.ndarray
 
 
 @ray.remote(num_cpus=READ_CPUS, num_returns=2)
@@ -73,18 +98,18 @@ def _read_shard(clips: str, file: str) -> tuple[pa.Table, tuple[list[str], np.nd
     return table, (table["id"].to_pylist(), table["num_frames"].to_numpy())
 
 
-def _gather(batch: dict[str, np.ndarray], items: list[Item], store: ClipStore) -> pa.Table:
-    """The rows of the items of a block, in order."""
+def gather_rows(batch: dict[str, np.ndarray], recipe: Recipe) -> pa.Table:
+    """The rows of the blocks whose numbers are in the column `id`."""
     tables = []
-    for index in batch["id"]:
-        item = items[int(index)]
-        needed = sorted({int(shard) for shard in store.shard_of[item.rows]})
-        shards = dict(zip(needed, ray.get([store.shards[shard] for shard in needed]), strict=True))
-        rows = pa.concat_tables(
-            shards[int(store.shard_of[row])].slice(int(store.row_of[row]), 1) for row in item.rows
-        ).combine_chunks()
-        rows = rows.append_column("epoch", pa.array(np.full(len(item.rows), item.epoch, dtype=np.int32)))
-        tables.append(rows.append_column("step", pa.array(np.full(len(item.rows), item.step, dtype=np.int64))))
+    for block in batch["id"]:
+        span = slice(int(recipe.begins[block]), int(recipe.begins[block + 1]))
+        shard_of, row_of = recipe.shard_of[span], recipe.row_of[span]
+        needed = np.unique(shard_of).tolist()
+        shards = dict(zip(needed, ray.get([recipe.shards[shard] for shard in needed]), strict=True))
+        picked = [shards[shard].slice(row, 1) for shard, row in zip(shard_of.tolist(), row_of.tolist(), strict=True)]
+        rows = pa.concat_tables(picked).combine_chunks()
+        rows = rows.append_column("epoch", pa.array(recipe.epochs[span]))
+        tables.append(rows.append_column("step", pa.array(recipe.steps[span])))
     return pa.concat_tables(tables)
 
 

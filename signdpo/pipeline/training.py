@@ -13,7 +13,7 @@ from signdpo.pipeline.progress import Meter, TrainingLog
 from signdpo.pipeline.stages import RunContext
 from signdpo.pipeline.stream import ScheduledDataConfig
 from signdpo.storage import join, put_folder
-from signdpo.training.state import POLICY_FOLDER, checkpoint_step
+from signdpo.training.checkpoint import MODEL_FOLDER, read_step
 
 MAX_FAILURES = 3  # restarts of the worker group before a stage gives up
 
@@ -75,7 +75,10 @@ def fit(
                 scaling_config=ScalingConfig(
                     num_workers=workers,
                     use_gpu=resources.use_gpu,
-                    resources_per_worker={"CPU": resources.cpus_per_worker, **({"GPU": 1} if resources.use_gpu else {})},
+                    resources_per_worker={
+                        "CPU": resources.cpus_per_worker,
+                        **({"GPU": 1} if resources.use_gpu else {}),
+                    },
                 ),
                 run_config=RunConfig(
                     name=name,
@@ -94,10 +97,7 @@ def resumable_step(experiment: str) -> int:
         checkpoint = Result.from_path(experiment).checkpoint
     except RuntimeError:
         return 0
-    if checkpoint is None:
-        return 0
-    with checkpoint.as_directory() as folder:
-        return checkpoint_step(folder)
+    return 0 if checkpoint is None else read_step(checkpoint)
 
 
 def keep_best(result: Result, uri: str, score: str | None) -> dict[str, Any]:
@@ -107,5 +107,5 @@ def keep_best(result: Result, uri: str, score: str | None) -> dict[str, Any]:
     else:
         checkpoint, metrics = max(result.best_checkpoints, key=lambda pair: pair[1][score])
     with checkpoint.as_directory() as folder:
-        put_folder(f"{folder}/{POLICY_FOLDER}", uri)
+        put_folder(f"{folder}/{MODEL_FOLDER}", uri)
     return dict(metrics)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import ray.data
 import torch
 
 from signdpo.config import Config
@@ -80,20 +79,6 @@ class HypothesisMiner:
             "reference": np.repeat(batch["text"], samples),
             "hypothesis": np.array(self.policy.decode(ids)),
         }
-
-
-def on_actors(dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config) -> ray.data.Dataset:
-    """Run an actor class over a stream, a block at a time, on the generators' share of the cluster."""
-    resources = config.resources
-    least, most = resources.generators
-    return dataset.map_batches(
-        actor,
-        fn_constructor_args=arguments,
-        batch_size=None,
-        compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
-        num_cpus=resources.cpus_per_generator,
-        num_gpus=resources.gpus_per_generator or None,
-    )
 
 
 def _clips(batch: dict[str, np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

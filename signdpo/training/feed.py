@@ -15,7 +15,7 @@ class StreamOrderError(RuntimeError):
 
 
 class Feed:
-    """Iterates a dataset shard whose blocks are whole batches of a schedule.
+    """Iterates a dataset shard whose blocks each hold one or more whole batches of a schedule.
 
     Args:
         name: of the dataset given to the trainer.
@@ -43,16 +43,15 @@ class Feed:
             self.waited += time.monotonic() - began
             if batch is None:
                 return
-            steps = np.unique(batch["step"])
-            if len(steps) != 1:
-                raise StreamOrderError(f"a block holds rows of the steps {steps.tolist()}, expected one step")
-            step = int(steps[0])
-            if step < self.next_step:
-                continue
-            if step > self.next_step:
-                raise StreamOrderError(f"step {step} arrived, expected {self.next_step}")
-            self.next_step += 1
-            yield batch
+            steps = np.asarray(batch["step"])
+            for step in np.unique(steps).tolist():
+                if step < self.next_step:
+                    continue
+                if step > self.next_step:
+                    raise StreamOrderError(f"step {step} arrived, expected {self.next_step}")
+                self.next_step += 1
+                rows = np.flatnonzero(steps == step)
+                yield {name: column[rows] for name, column in batch.items()}
 
     def wait_share(self) -> float:
         """The share of time spent waiting since the last call."""

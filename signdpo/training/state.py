@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,7 @@ from transformers import get_cosine_schedule_with_warmup
 
 from signdpo.models.policy import Policy
 from signdpo.negatives.perturber import LanguagePerturber
-
-TRAINER_FILE = "trainer.pt"
-POLICY_FOLDER = "policy"
+from signdpo.training.checkpoint import MODEL_FOLDER, PROGRESS_FILE, TRAINER_FILE
 
 
 class CheckpointMismatchError(RuntimeError):
@@ -52,7 +51,7 @@ class TrainingState:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip_grad_norm)
-        lr = self.scheduler.get_last_lr()[0]
+        lr = float(self.scheduler.get_last_lr()[0])
         self.optimizer.step()
         self.scheduler.step()
         self.step += 1
@@ -62,7 +61,7 @@ class TrainingState:
     def checkpoint(self) -> Iterator[ray.train.Checkpoint]:
         """A checkpoint in a temporary folder, for the duration of a report."""
         with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
-            self.saved.save(f"{folder}/{POLICY_FOLDER}")
+            self.saved.save(f"{folder}/{MODEL_FOLDER}")
             state = {
                 "step": self.step,
                 "optimizer": self.optimizer.state_dict(),
@@ -71,6 +70,7 @@ class TrainingState:
                 "rng": torch.get_rng_state(),
             }
             torch.save(state, f"{folder}/{TRAINER_FILE}")
+            Path(folder, PROGRESS_FILE).write_text(json.dumps({"step": self.step}))
             yield ray.train.Checkpoint.from_directory(folder)
 
     def resume(self, checkpoint: ray.train.Checkpoint) -> None:
@@ -86,7 +86,8 @@ class TrainingState:
                     f"{checkpoint.path} was written for {state['identity']}, this run is {self.identity}: "
                     "use another run directory"
                 )
-            self.model.load_state_dict(type(self.model).from_pretrained(f"{folder}/{POLICY_FOLDER}").state_dict())
+            saved = type(self.saved.model).from_pretrained(f"{folder}/{MODEL_FOLDER}")
+            self.model.load_state_dict(saved.state_dict())
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         torch.set_rng_state(state["rng"])
@@ -96,7 +97,9 @@ class TrainingState:
 def new_state(saved: Policy | LanguagePerturber, settings: Any, *, total_steps: int, **identity: str) -> TrainingState:
     """AdamW with linear warm-up and cosine decay over `settings` (`lr`, `warmup_steps`, `weight_decay`)."""
     decay = getattr(settings, "weight_decay", 0.0)
-    optimizer = torch.optim.AdamW(saved.model.parameters(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=decay)
+    optimizer = torch.optim.AdamW(
+        saved.model.parameters(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=decay, fused=True
+    )
     warmup = min(getattr(settings, "warmup_steps", 0), total_steps // 2)
     scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, total_steps)
     state = TrainingState(saved, optimizer, scheduler, identity)
@@ -104,8 +107,3 @@ def new_state(saved: Policy | LanguagePerturber, settings: Any, *, total_steps: 
     if checkpoint is not None:
         state.resume(checkpoint)
     return state
-
-
-def checkpoint_step(folder: str | Path) -> int:
-    """The step a checkpoint folder was written at."""
-    return int(torch.load(Path(folder) / TRAINER_FILE, weights_only=True)["step"])

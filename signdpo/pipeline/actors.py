@@ -1,0 +1,83 @@
+"""What Ray's own processes unpickle: names without weight.
+
+A training loop or an actor class travels through Ray Train's controller and Ray Data's coordinators, and each of them
+imports the module it comes from. Torch and transformers cost 5 CPU seconds a process, so they are imported here only
+where the work is done.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import ray.data
+
+from signdpo.config import Config
+
+
+def pretrain_worker(settings: dict[str, Any]) -> None:
+    from signdpo.training.mle import train_mle
+
+    train_mle(settings)
+
+
+def perturber_worker(settings: dict[str, Any]) -> None:
+    from signdpo.training.perturber import train_perturber
+
+    train_perturber(settings)
+
+
+def align_worker(settings: dict[str, Any]) -> None:
+    from signdpo.dpo.loop import train_dpo
+
+    train_dpo(settings)
+
+
+class GenerateNegatives:
+    """See `signdpo.negatives.generator.NegativeGenerator`."""
+
+    def __init__(self, *arguments: Any) -> None:
+        from signdpo.negatives.generator import NegativeGenerator
+
+        self.work = NegativeGenerator(*arguments)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        return self.work(batch)
+
+
+class MineHypotheses:
+    """See `signdpo.pipeline.translation.HypothesisMiner`."""
+
+    def __init__(self, *arguments: Any) -> None:
+        from signdpo.pipeline.translation import HypothesisMiner
+
+        self.work = HypothesisMiner(*arguments)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        return self.work(batch)
+
+
+class Translate:
+    """See `signdpo.pipeline.translation.Translator`."""
+
+    def __init__(self, *arguments: Any) -> None:
+        from signdpo.pipeline.translation import Translator
+
+        self.work = Translator(*arguments)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        return self.work(batch)
+
+
+def on_actors(dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config) -> ray.data.Dataset:
+    """Run an actor class over a stream, a block at a time, on the generators' share of the cluster."""
+    resources = config.resources
+    least, most = resources.generators
+    return dataset.map_batches(
+        actor,
+        fn_constructor_args=arguments,
+        batch_size=None,
+        compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
+        num_cpus=resources.cpus_per_generator,
+        num_gpus=resources.gpus_per_generator or None,
+    )

@@ -1,0 +1,131 @@
+"""The objective: every number here was worked out by hand."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from signdpo.config import DpoConfig
+from signdpo.dpo.objective import Logps, chosen_anchor, multi_level_objective, preference_losses
+from signdpo.levels import LEVELS
+
+# log-ratio = (-10 - -12) - (-20 - -19) = 2 + 1 = 3
+CHOSEN, REJECTED = torch.tensor([-10.0]), torch.tensor([-20.0])
+REFERENCE_CHOSEN, REFERENCE_REJECTED = torch.tensor([-12.0]), torch.tensor([-19.0])
+PAIR = (CHOSEN, REJECTED, REFERENCE_CHOSEN, REFERENCE_REJECTED)
+FLAT = {level: 1.0 for level in LEVELS}
+
+
+def softplus(x: float) -> float:
+    return math.log1p(math.exp(x))
+
+
+def test_sigmoid_loss_and_rewards() -> None:
+    losses, chosen, rejected = preference_losses(*PAIR, beta=0.5)
+    assert losses.item() == pytest.approx(softplus(-1.5))  # margin 0.5 * 3
+    assert chosen.item() == pytest.approx(1.0)  # 0.5 * 2
+    assert rejected.item() == pytest.approx(-0.5)  # 0.5 * -1
+
+
+def test_sigmoid_loss_with_label_smoothing() -> None:
+    losses, _, _ = preference_losses(*PAIR, beta=0.5, label_smoothing=0.1)
+    assert losses.item() == pytest.approx(0.9 * softplus(-1.5) + 0.1 * softplus(1.5))
+
+
+def test_ipo_loss() -> None:
+    losses, _, _ = preference_losses(*PAIR, beta=0.5, loss="ipo")
+    assert losses.item() == pytest.approx((3 - 1) ** 2)  # 1 / (2 * 0.5) = 1
+
+
+@pytest.mark.parametrize(("beta", "expected"), [(0.1, 0.7), (0.5, 0.0)])
+def test_hinge_loss(beta: float, expected: float) -> None:
+    losses, _, _ = preference_losses(*PAIR, beta=beta, loss="hinge")
+    assert losses.item() == pytest.approx(expected)  # max(0, 1 - 3 * beta)
+
+
+def test_unknown_loss_is_refused() -> None:
+    with pytest.raises(ValueError, match="sigmoid, ipo or hinge"):
+        preference_losses(*PAIR, beta=1.0, loss="dpo")
+
+
+def batch_of_one(**settings: object) -> tuple[float, dict[str, float]]:
+    """One clip: 4 tokens chosen, 2 tokens in the rejected sentence, log-ratio 3 at every level."""
+    config = DpoConfig(**{"betas": {}, "beta": 0.5, "weights": FLAT, "mle_weight": 0.0} | settings)
+    loss, metrics = multi_level_objective(
+        Logps(CHOSEN, {level: REJECTED for level in LEVELS}),
+        Logps(REFERENCE_CHOSEN, {level: REFERENCE_REJECTED for level in LEVELS}),
+        torch.tensor([4]),
+        torch.tensor([2]),
+        {level: torch.tensor([True]) for level in LEVELS},
+        config,
+    )
+    return float(loss), metrics
+
+
+def test_levels_add_up_by_their_weights() -> None:
+    loss, _ = batch_of_one(weights={"spatial_global": 0.25, "language": 0.5})
+    assert loss == pytest.approx(0.75 * softplus(-1.5))
+
+
+@pytest.mark.parametrize(
+    ("kind", "skeleton", "language"),
+    [
+        # A token's mean: skeleton levels (2 + 1) / 4 = 0.75; language 2 / 4 - -1 / 2 = 1.
+        ("sigmoid", softplus(-0.375), softplus(-0.5)),
+        ("ipo", (0.75 - 1) ** 2, 0.0),
+        ("hinge", 1 - 0.375, 0.5),
+    ],
+)
+def test_length_normalisation_divides_each_sequence_by_its_own_tokens(
+    kind: str, skeleton: float, language: float
+) -> None:
+    _, metrics = batch_of_one(length_normalize=True, loss=kind)
+    assert metrics["losses/temporal_local"] == pytest.approx(skeleton)
+    assert metrics["losses/language"] == pytest.approx(language)
+
+
+def test_mle_term_is_the_mean_negative_log_likelihood_a_token() -> None:
+    loss, metrics = batch_of_one(weights={}, mle_weight=2.0)
+    assert metrics["nll"] == pytest.approx(10 / 4)
+    assert loss == pytest.approx(2 * 10 / 4)
+
+
+def test_chosen_anchor() -> None:
+    assert chosen_anchor(CHOSEN, REFERENCE_CHOSEN, beta=0.5).item() == pytest.approx(softplus(-1.0))
+    loss, _ = batch_of_one(weights={}, anchor_weight=3.0)
+    assert loss == pytest.approx(3 * softplus(-1.0))
+
+
+def test_each_level_has_its_own_beta() -> None:
+    _, metrics = batch_of_one(betas={"language": 0.1})
+    assert metrics["rewards/margins/language"] == pytest.approx(0.3)
+    assert metrics["rewards/margins/spatial_local"] == pytest.approx(1.5)
+
+
+def two_clips(valid: Tensor) -> dict[str, float]:
+    zero, one = torch.zeros(2), torch.tensor([0.0, 4.0])
+    _, metrics = multi_level_objective(
+        Logps(one, {level: zero for level in LEVELS}),
+        Logps(zero, {level: zero for level in LEVELS}),
+        torch.ones(2),
+        torch.ones(2),
+        {level: valid for level in LEVELS},
+        DpoConfig(betas={}),
+    )
+    return metrics
+
+
+def test_a_level_that_could_not_be_made_adds_nothing() -> None:
+    assert two_clips(torch.tensor([True, True]))["rewards/margins/language"] == pytest.approx(2.0)
+    assert two_clips(torch.tensor([True, False]))["rewards/margins/language"] == pytest.approx(0.0)
+    assert two_clips(torch.tensor([False, False]))["losses/language"] == 0.0
+
+
+def test_equal_policy_and_reference_give_ln2_and_no_margin() -> None:
+    logps = Logps(CHOSEN, {level: REJECTED for level in LEVELS})
+    valid = {level: torch.tensor([True]) for level in LEVELS}
+    _, metrics = multi_level_objective(logps, logps, torch.ones(1), torch.ones(1), valid, DpoConfig())
+    for level in LEVELS:
+        assert metrics[f"losses/{level}"] == pytest.approx(math.log(2))
+        assert metrics[f"rewards/margins/{level}"] == 0.0
