@@ -1,5 +1,6 @@
 """Score translations as the field does, and say whether one system is really better than another.
 
+    python jobs/evaluate.py --run-dir runs/default
     python jobs/evaluate.py --hypotheses aligned.txt --references dev.txt --language en
     python jobs/evaluate.py --hypotheses aligned.txt --baseline mle.txt --references dev.txt --language zh \
         --protocol csl_daily --json scores.json
@@ -42,6 +43,11 @@ ROWS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     try:
+        if options.run_dir:
+            from signdpo.pipeline.run import evaluate_run  # brings torch and Ray, which scoring text does not need
+
+            evaluate_run(options.run_dir, Console())
+            return 0
         results = evaluate_text(options)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -54,16 +60,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--hypotheses", type=Path, required=True, help="translations of the system")
-    parser.add_argument("--references", type=Path, required=True, help="reference translations")
-    parser.add_argument("--language", choices=sorted(DEFAULT_TOKENIZERS), required=True)
+    parser.add_argument("--run-dir", help="translate and score dev and test again with the policies of this run")
+    parser.add_argument("--hypotheses", type=Path, help="translations of the system")
+    parser.add_argument("--references", type=Path, help="reference translations")
+    parser.add_argument("--language", choices=sorted(DEFAULT_TOKENIZERS))
     parser.add_argument("--tokenize", choices=TOKENIZERS, help="sacreBLEU tokenizer; default: char for zh, else 13a")
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), help="fold the text as a benchmark's papers do")
     parser.add_argument("--baseline", type=Path, help="translations to compare with, by paired bootstrap of BLEU-4")
     parser.add_argument("--samples", type=int, default=1000, help="resampled corpora of the bootstrap")
     parser.add_argument("--seed", type=int, default=12345, help="of the bootstrap")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores here too")
-    return parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
+    if not options.run_dir and not (options.hypotheses and options.references and options.language):
+        parser.error("give --run-dir, or --hypotheses, --references and --language")
+    return options
 
 
 def evaluate_text(options: argparse.Namespace) -> dict[str, Any]:

@@ -58,10 +58,10 @@ class CorpusConfig(Section):
 
 class EncoderConfig(Section):
     standardize: bool = True
-    joint_dim: Count = 16
-    spatial_channels: tuple[Count, ...] = (24,)
+    joint_dim: Count = 8
+    spatial_channels: tuple[Count, ...] = (16,)
     joint_pooling: Literal["early", "late"] = "early"
-    temporal_channels: Count = 96
+    temporal_channels: Count = 64
     temporal_strides: tuple[Count, ...] = (2, 2)
     temporal_kernel: Count = 5
 
@@ -74,8 +74,8 @@ class EncoderConfig(Section):
 
 class LanguageModelConfig(Section):
     path: str | None = None
-    d_model: Count = 192
-    d_ff: Count = 512
+    d_model: Count = 128
+    d_ff: Count = 384
     layers: Count = 2
     heads: Count = 4
 
@@ -90,23 +90,24 @@ class PolicyConfig(Section):
 
 
 class PretrainConfig(Section):
-    epochs: Count = 10
-    batch_size: Count = 64
+    epochs: Count = 7
+    batch_size: Count = 32
     lr: Positive = 2e-3
-    warmup_steps: int = Field(default=100, ge=0)
+    warmup_steps: int = Field(default=60, ge=0)
     weight_decay: NonNegative = 0.01
-    label_smoothing: Share = 0.1
-    dropout: Share = 0.1
+    label_smoothing: Share = 0.05
+    dropout: Share = 0.05
+    precision: Literal["auto", "float32", "bfloat16"] = "auto"
     clip_grad_norm: Positive = 1.0
 
 
 class PerturberConfig(Section):
     samples_per_clip: Count = 2
-    temperature: Positive = 1.0
-    mine_clips: Count = 1500
+    temperature: Positive = 0.8
+    mine_clips: Count = 800
     d_model: Count = 128
     layers: Count = 2
-    epochs: Count = 8
+    epochs: Count = 5
     copy_epochs: int = Field(default=3, ge=0)
     batch_size: Count = 64
     lr: Positive = 1.5e-3
@@ -189,11 +190,12 @@ class EvaluationConfig(Section):
 
 
 class ResourcesConfig(Section):
-    num_cpus: Count = 8
+    num_cpus: Count = 4
     use_gpu: bool = False
     workers: Count = 1
     cpus_per_worker: Positive = 1.0
-    pretrain_workers: Count = 2
+    pretrain_workers: Count = 1
+    cpus_per_pretrain_worker: Positive = 2.0
     generators: tuple[Count, Count] = (1, 2)
     cpus_per_generator: Positive = 0.5
     gpus_per_generator: NonNegative = 0.0

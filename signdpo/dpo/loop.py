@@ -62,6 +62,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
     """
     config: Config = settings["config"]
     device = ray.train.torch.get_device()
+    torch.set_num_threads(settings["threads"])
     policy = Policy.load(fetch_folder(settings["reference"]))
     check_reference(policy.hash(), settings["reference_hash"], settings["reference"])
     policy.model.to(device)

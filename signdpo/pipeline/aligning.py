@@ -50,6 +50,7 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         },
         total_steps=schedule.steps,
         workers=config.resources.workers,
+        cpus=config.resources.cpus_per_worker,
         score=SCORE,
         stream=stream,
         on_row=lambda row: _tell_epoch(context, row, schedule.epoch_steps),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from dataclasses import dataclass
+from typing import Any
 
 import ray
 
@@ -13,12 +15,15 @@ from signdpo.config import Config, ConfigError
 FREE_CPUS = 1.0
 
 WORKER_ENVIRONMENT = {
-    "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
+
+# A Ray started here, for one person: its inner remarks (that actors keep their arguments in the object store, that more
+# processes start than there are cores) would fill the terminal. They stay in Ray's log files.
+LOCAL_ENVIRONMENT = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_worker_maximum_startup_concurrency": "16"}
 
 
 @dataclass(frozen=True)
@@ -42,21 +47,21 @@ def demands(config: Config) -> list[Demand]:
     resources = config.resources
     gpu = 1.0 if resources.use_gpu else 0.0
     generators = resources.generators[0]
-    pretrain = resources.pretrain_workers * resources.cpus_per_worker
+    pretrain = resources.pretrain_workers * resources.cpus_per_pretrain_worker
     align = resources.workers * resources.cpus_per_worker + generators * resources.cpus_per_generator
     return [
         Demand(
             "pretrain",
             pretrain + FREE_CPUS,
             resources.pretrain_workers * gpu,
-            f"{resources.pretrain_workers} training workers of {resources.cpus_per_worker:g} CPU, 1 CPU free",
+            f"{resources.pretrain_workers} training worker(s) of {resources.cpus_per_pretrain_worker:g} CPU, 1 free",
         ),
         Demand(
             "align",
             align + FREE_CPUS,
             resources.workers * gpu + generators * resources.gpus_per_generator,
             f"{resources.workers} training worker(s) of {resources.cpus_per_worker:g} CPU, {generators} to "
-            f"{resources.generators[1]} generators of {resources.cpus_per_generator:g} CPU, 1 CPU free",
+            f"{resources.generators[1]} generators of {resources.cpus_per_generator:g} CPU, 1 free",
         ),
     ]
 
@@ -66,9 +71,13 @@ def start_ray(config: Config) -> None:
     for name, value in WORKER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if not ray.is_initialized():
-        joining = "RAY_ADDRESS" in os.environ
-        settings = {} if joining else {"num_cpus": config.resources.num_cpus, "include_dashboard": None}
+        settings: dict[str, Any] = {}
+        if "RAY_ADDRESS" not in os.environ:
+            settings["num_cpus"] = config.resources.num_cpus
+            for name, value in LOCAL_ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
         ray.init(log_to_driver=False, logging_level="ERROR", **settings)
+    logging.getLogger("ray.data").setLevel(logging.WARNING)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -50,6 +50,7 @@ def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) ->
         },
         total_steps=steps,
         workers=1,
+        cpus=config.resources.cpus_per_worker,
         score=None,
     )
     model = context.path("perturber", "model")

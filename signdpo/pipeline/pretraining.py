@@ -58,6 +58,7 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
         },
         total_steps=schedule.steps,
         workers=workers,
+        cpus=config.resources.cpus_per_pretrain_worker,
         score=SCORE,
         stream=lambda step: store.stream(schedule.blocks(step)),
     )

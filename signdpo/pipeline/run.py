@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
-from signdpo.config import Config
+from signdpo.config import Config, ConfigError, parse_config
 from signdpo.corpora.registry import open_source
 from signdpo.negatives.skeletons import check_operations
 from signdpo.pipeline.aligning import align
@@ -17,8 +18,8 @@ from signdpo.pipeline.perturbing import make_perturber
 from signdpo.pipeline.preparing import prepare
 from signdpo.pipeline.pretraining import pretrain
 from signdpo.pipeline.reporting import report
-from signdpo.pipeline.stages import Outputs, RunContext, Stage, plan, run_stages
-from signdpo.storage import absolute, write_text
+from signdpo.pipeline.stages import Outputs, RunContext, Stage, finished, plan, run_stage, run_stages
+from signdpo.storage import absolute, exists, join, read_text, write_text
 
 COMPARED = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
 
@@ -39,6 +40,33 @@ def run(config: Config, directory: str, console: Console) -> dict[str, Outputs]:
     show_comparison(context, outputs["evaluation"])
     show_places(context, outputs)
     return outputs
+
+
+def evaluate_run(directory: str, console: Console) -> Outputs:
+    """Translate and score dev and test again with the policies of a finished run, and show the comparison.
+
+    Raises:
+        ConfigError: if the run is not there, or was not aligned.
+    """
+    directory = absolute(directory)
+    if not exists(join(directory, "config.yaml")):
+        raise ConfigError(f"--run-dir {directory}: there is no run here (no config.yaml)")
+    config = parse_config(yaml.safe_load(read_text(join(directory, "config.yaml"))))
+    context = RunContext(config, directory, console)
+    before: dict[str, Outputs] = {}
+    start_ray(config)
+    for stage in stages_of(config):
+        if stage.name == "evaluation":
+            before[stage.name] = run_stage(context, stage, before)
+            show_comparison(context, before[stage.name])
+            return before[stage.name]
+        outputs = finished(context, stage, before)
+        if outputs is None:
+            raise ConfigError(
+                f"--run-dir {directory}: the stage {stage.name} is not up to date; run jobs/align.py first"
+            )
+        before[stage.name] = outputs
+    raise AssertionError("a run has an evaluation stage")
 
 
 def stages_of(config: Config) -> list[Stage]:

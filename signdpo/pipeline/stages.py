@@ -84,19 +84,23 @@ def plan(context: RunContext, stages: list[Stage]) -> list[tuple[Stage, bool]]:
 
 
 def run_stages(context: RunContext, stages: list[Stage]) -> dict[str, Outputs]:
-    """Run what is not up to date, in order; a stage's manifest is written last, so a stage cut off runs again."""
+    """Run what is not up to date, in order."""
     before: dict[str, Outputs] = {}
     for stage in stages:
         outputs = finished(context, stage, before)
-        if outputs is None:
-            context.console.print(f"[bold]{stage.name}[/]  {stage.purpose}")
-            inputs = stage.inputs(before)
-            key = input_key(inputs)
-            began = time.monotonic()
-            outputs = stage.work(context, before, key)
-            seconds = time.monotonic() - began
-            manifest = {"key": key, "inputs": inputs, "outputs": outputs, "seconds": round(seconds, 1)}
-            write_json(context.path(stage.name, MANIFEST), manifest)
-            context.console.print(f"  done in {seconds:.0f} s")
-        before[stage.name] = outputs
+        before[stage.name] = run_stage(context, stage, before) if outputs is None else outputs
     return before
+
+
+def run_stage(context: RunContext, stage: Stage, before: dict[str, Outputs]) -> Outputs:
+    """Run one stage; its manifest is written last, so a stage that is cut off runs again."""
+    context.console.print(f"[bold]{stage.name}[/]  {stage.purpose}")
+    inputs = stage.inputs(before)
+    key = input_key(inputs)
+    began = time.monotonic()
+    outputs = stage.work(context, before, key)
+    seconds = time.monotonic() - began
+    manifest = {"key": key, "inputs": inputs, "outputs": outputs, "seconds": round(seconds, 1)}
+    write_json(context.path(stage.name, MANIFEST), manifest)
+    context.console.print(f"  done in {seconds:.0f} s")
+    return outputs

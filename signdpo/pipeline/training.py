@@ -27,6 +27,7 @@ def fit(
     settings: dict[str, Any],
     total_steps: int,
     workers: int,
+    cpus: float,
     score: str | None,
     stream: Callable[[int], ray.data.Dataset] | None = None,
     on_row: Callable[[dict[str, Any]], None] | None = None,
@@ -41,6 +42,7 @@ def fit(
         settings: what it is given.
         total_steps: for the progress bar.
         workers: in the training group.
+        cpus: of each worker; also its threads.
         score: metric to keep the best checkpoint by, higher is better; None keeps the latest.
         stream: first step -> the dataset `train` from there on. Called anew whenever the worker group starts, so what a
             checkpoint has consumed is not made again.
@@ -69,14 +71,14 @@ def fit(
         with log:
             trainer = TorchTrainer(
                 loop,
-                train_loop_config=settings,
+                train_loop_config=settings | {"threads": max(1, int(cpus))},
                 datasets={"train": lambda: stream(resumable_step(experiment))} if stream is not None else {},
                 dataset_config=ScheduledDataConfig(),
                 scaling_config=ScalingConfig(
                     num_workers=workers,
                     use_gpu=resources.use_gpu,
                     resources_per_worker={
-                        "CPU": resources.cpus_per_worker,
+                        "CPU": cpus,
                         **({"GPU": 1} if resources.use_gpu else {}),
                     },
                 ),

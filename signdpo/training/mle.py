@@ -12,6 +12,7 @@ from signdpo.config import Config
 from signdpo.corpora.clips import keypoints_of, read_clips
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
+from signdpo.models.precision import autocast
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.training.feed import Feed
 from signdpo.training.state import new_state
@@ -42,6 +43,7 @@ def train_mle(settings: dict[str, Any]) -> None:
     """
     config: Config = settings["config"]
     device = ray.train.torch.get_device()
+    torch.set_num_threads(settings["threads"])
     torch.manual_seed(config.seed + rank_and_world()[0])
     policy = Policy.load(settings["initial"])
     policy.model.to(device)
@@ -52,7 +54,8 @@ def train_mle(settings: dict[str, Any]) -> None:
     feed = Feed("train", start_step=state.step)
     policy.model.train()
     for batch in feed:
-        loss = parallel(*_collate(batch, policy, config, device))
+        with autocast(device, config.pretrain.precision):
+            loss = parallel(*_collate(batch, policy, config, device))
         update = state.update(loss, clip_grad_norm=config.pretrain.clip_grad_norm)
         metrics = {"step": state.step, "epoch": int(batch["epoch"][0]), "loss": float(loss.detach()), **update}
         if state.step in settings["epoch_steps"]:

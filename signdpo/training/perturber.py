@@ -29,6 +29,7 @@ def train_perturber(settings: dict[str, Any]) -> None:
     config: Config = settings["config"]
     choices = config.negatives.perturber
     device = ray.train.torch.get_device()
+    torch.set_num_threads(settings["threads"])
     torch.manual_seed(config.seed)
     tokenizer = Policy.load(fetch_folder(settings["policy"])).tokenizer
     perturber = LanguagePerturber.fresh(tokenizer, choices, max_tokens=config.policy.max_text_tokens)

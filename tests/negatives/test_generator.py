@@ -1,0 +1,91 @@
+"""The generator on Ray: negatives depend on the clip, not on who makes them with whom."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import SmallRun
+
+from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.models.policy import Policy
+from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
+from signdpo.negatives.perturber import choose_rejected
+from signdpo.pipeline.actors import GenerateNegatives, on_actors
+from signdpo.pipeline.schedule import Schedule
+from signdpo.pipeline.stream import ClipStore
+
+
+def arguments_of(run: SmallRun) -> tuple[Any, ...]:
+    reference, perturber = run.outputs["pretrain"], run.outputs["perturber"]
+    return run.config, reference["policy"], reference["policy_hash"], perturber["perturber"]
+
+
+def generate(run: SmallRun, *, actors: int, batch_size: int) -> dict[tuple[int, str], dict[str, Any]]:
+    resources = run.config.resources.model_copy(update={"generators": (actors, actors)})
+    config = run.config.model_copy(update={"resources": resources})
+    store = ClipStore.load(str(run.directory / "clips"), "train")
+    schedule = Schedule(store.num_frames, epochs=2, batch_size=batch_size, workers=1, seed=1)
+    rows = on_actors(store.stream(schedule.blocks()), GenerateNegatives, arguments_of(run), config).take_all()
+    return {(row["epoch"], row["id"]): row for row in rows}
+
+
+@pytest.fixture(scope="module")
+def preferences(small_run: SmallRun) -> dict[tuple[int, str], dict[str, Any]]:
+    return generate(small_run, actors=1, batch_size=16)
+
+
+@pytest.mark.parametrize(("actors", "batch_size"), [(3, 16), (1, 9)])
+def test_same_negatives_for_any_number_of_actors_and_any_batch_size(
+    small_run: SmallRun, preferences: dict[tuple[int, str], dict[str, Any]], actors: int, batch_size: int
+) -> None:
+    others = generate(small_run, actors=actors, batch_size=batch_size)
+    assert others.keys() == preferences.keys()
+    assert len(others) == 2 * 72
+    for key, row in preferences.items():
+        for level in SKELETON_LEVELS:
+            np.testing.assert_array_equal(row[f"keypoints_{level}"], others[key][f"keypoints_{level}"])
+        assert list(row["operations"]) == list(others[key]["operations"])
+        assert row["rejected_text"] == others[key]["rejected_text"]
+        np.testing.assert_allclose(row["reference_logps"], others[key]["reference_logps"], atol=1e-4)
+
+
+def test_epochs_have_different_negatives(preferences: dict[tuple[int, str], dict[str, Any]]) -> None:
+    ids = {clip for _, clip in preferences}
+    level = "keypoints_spatial_local"
+    changed = [not np.array_equal(preferences[0, clip][level], preferences[1, clip][level]) for clip in ids]
+    assert np.mean(changed) > 0.5
+
+
+def test_every_row_names_its_reference_and_has_six_scores(
+    small_run: SmallRun, preferences: dict[tuple[int, str], dict[str, Any]]
+) -> None:
+    for row in preferences.values():
+        assert row["reference_hash"] == small_run.outputs["pretrain"]["policy_hash"]
+        assert len(row["reference_logps"]) == 1 + len(LEVELS)
+        assert np.isfinite(row["reference_logps"]).all()
+        assert len(row["salience_frames"]) == row["num_frames"]
+
+
+def test_a_rejected_sentence_is_never_the_reference(preferences: dict[tuple[int, str], dict[str, Any]]) -> None:
+    made = [row for row in preferences.values() if row["valid"][-1]]
+    assert made
+    assert all(row["rejected_text"] and row["rejected_text"] != row["text"] for row in made)
+
+
+def test_reference_hash_mismatch_is_refused(small_run: SmallRun) -> None:
+    config, reference, _, perturber = arguments_of(small_run)
+    with pytest.raises(ReferenceMismatchError, match="this run was started with 0123"):
+        NegativeGenerator(config, reference, "0123", perturber)
+
+
+def test_the_reference_never_changes(small_run: SmallRun) -> None:
+    reference = small_run.outputs["pretrain"]
+    assert Policy.load(reference["policy"]).hash() == reference["policy_hash"]
+
+
+def test_the_nearest_wrong_sentence_inside_the_band_is_chosen(small_run: SmallRun) -> None:
+    settings = small_run.config.negatives.perturber.model_copy(update={"min_chrf": 30.0, "max_chrf": 90.0})
+    reference = "my mother bought a coat"
+    candidates = ["My mother bought a coat.", "the dog", "my mother bought a car", "my father bought a car"]
+    assert choose_rejected(reference, candidates, settings) == "my mother bought a car"
+    assert choose_rejected(reference, ["My mother bought a coat.", "xyz"], settings) == ""

@@ -1,0 +1,94 @@
+"""A whole run over a real Ray: what it promises about its first step, its files and its resumption."""
+
+import json
+import math
+from io import StringIO
+
+import pytest
+from conftest import SmallRun
+from rich.console import Console
+
+from signdpo.config import ConfigError, load_config
+from signdpo.levels import LEVELS
+from signdpo.pipeline.cluster import check_resources
+from signdpo.pipeline.progress import read_metrics
+from signdpo.pipeline.run import run, stages_of
+from signdpo.pipeline.stages import RunContext, plan
+
+
+def test_step_zero_loss_is_ln2_and_margins_are_zero(small_run: SmallRun) -> None:
+    first = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))[0]
+    assert first["step"] == 1  # measured before the first update
+    for level in LEVELS:
+        assert first[f"valid/{level}"] > 0
+        assert first[f"losses/{level}"] == pytest.approx(math.log(2), abs=1e-4)
+        assert first[f"rewards/margins/{level}"] == pytest.approx(0, abs=1e-4)
+    assert first["logps/chosen_drift"] == pytest.approx(0, abs=1e-4)
+
+
+def test_training_moves_the_policy_and_not_the_reference(small_run: SmallRun) -> None:
+    outputs = small_run.outputs
+    assert outputs["align"]["policy_hash"] != outputs["pretrain"]["policy_hash"]
+
+
+def test_every_step_of_every_epoch_is_reported(small_run: SmallRun) -> None:
+    rows = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))
+    assert [row["step"] for row in rows] == list(range(1, 11))  # 72 clips, 16 a step, 2 epochs
+    assert [sum(row["rows"] for row in rows if row["epoch"] == epoch) for epoch in range(2)] == [72, 72]
+
+
+def test_models_are_loaded_once_an_actor_and_not_once_an_epoch(small_run: SmallRun) -> None:
+    rows = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))
+    assert rows[-1]["epoch"] == 1
+    assert rows[-1]["generators"] <= small_run.config.resources.generators[1]
+
+
+def test_each_epoch_tells_the_share_of_time_spent_waiting(small_run: SmallRun) -> None:
+    for epoch in (1, 2):
+        assert f"epoch {epoch}: " in small_run.printed
+    assert small_run.printed.count("% of the trainer's time went on waiting for negatives") == 2
+
+
+def test_scores_and_report_are_written(small_run: SmallRun) -> None:
+    for system in ("baseline", "aligned"):
+        scores = json.loads((small_run.directory / "evaluation" / f"{system}.json").read_text())
+        assert set(scores) == {"dev", "test"}
+        assert {"bleu1", "bleu4", "chrf", "rouge_l", "signature"} <= set(scores["dev"])
+    lines = (small_run.directory / "evaluation" / "test.aligned.txt").read_text().splitlines()
+    assert len(lines) == 12
+    assert "<svg" in (small_run.directory / "report.html").read_text()
+    assert "paired bootstrap" in small_run.printed
+
+
+def test_a_second_run_does_nothing(small_run: SmallRun) -> None:
+    manifests = sorted(small_run.directory.glob("*/stage.json"))
+    assert len(manifests) == 6
+    before = [path.stat().st_mtime_ns for path in manifests]
+    console = Console(file=StringIO(), width=200)
+    run(small_run.config, str(small_run.directory), console)
+    assert [path.stat().st_mtime_ns for path in manifests] == before
+    assert console.file.getvalue().count("up to date") == 6
+
+
+@pytest.mark.parametrize(
+    ("override", "current"),
+    [
+        ("dpo.beta=0.7", ["clips", "pretrain", "perturber"]),
+        ("negatives.perturber.lr=0.1", ["clips", "pretrain"]),
+        ("seed=5", ["clips"]),
+        ("corpus.synthetic.noise=0.5", []),
+        ("resources.generators=[1, 3]", ["clips", "pretrain", "perturber", "align", "evaluation", "report"]),
+    ],
+)
+def test_a_changed_key_runs_what_depends_on_it(small_run: SmallRun, override: str, current: list[str]) -> None:
+    from conftest import SMALL
+
+    config = load_config(None, [*SMALL, override])
+    context = RunContext(config, str(small_run.directory), Console(file=StringIO()))
+    assert [stage.name for stage, up_to_date in plan(context, stages_of(config)) if up_to_date] == current
+
+
+def test_a_plan_the_cluster_cannot_place_is_refused_with_keys_and_numbers(ray_cluster: None) -> None:
+    config = load_config(None, ["resources.workers=4", "resources.cpus_per_worker=4"])
+    with pytest.raises(ConfigError, match=r"align stage needs 17\.5 CPUs.*cluster has 8.*resources\.workers"):
+        check_resources(config)

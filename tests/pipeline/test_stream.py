@@ -1,0 +1,59 @@
+"""Clips on Ray Data: whole batches, in order, one to each worker."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from signdpo.config import load_config
+from signdpo.corpora.clips import read_clips
+from signdpo.corpora.ingest import ingest
+from signdpo.corpora.registry import open_source
+from signdpo.pipeline.schedule import Schedule
+from signdpo.pipeline.stream import ClipStore, ScheduledDataConfig
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("clips")
+    sizes = [f"corpus.synthetic.{split}_clips={count}" for split, count in (("train", 40), ("dev", 5), ("test", 5))]
+    corpus = load_config(None, [*sizes, "corpus.shard_rows=16"]).corpus
+    ingest(open_source(corpus), str(directory), corpus)
+    return directory
+
+
+def test_store_lists_the_clips_as_they_are_on_disk(clips: Path) -> None:
+    store = ClipStore.load(str(clips), "dev", "test")
+    on_disk = [row for split in ("dev", "test") for row in read_clips(clips, split).to_pylist()]
+    assert store.ids == [row["id"] for row in on_disk]
+    assert store.num_frames.tolist() == [row["num_frames"] for row in on_disk]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_each_worker_gets_its_part_of_every_step_in_order(clips: Path, workers: int) -> None:
+    store = ClipStore.load(str(clips), "train")
+    schedule = Schedule(store.num_frames, epochs=2, batch_size=12, workers=workers, seed=1, steps_per_block=2)
+    shards = ScheduledDataConfig().configure({"train": store.stream(schedule.blocks())}, workers)
+    streams = [shard["train"].iter_batches(batch_size=None) for shard in shards]
+    seen: list[list[tuple[int, str]]] = [[] for _ in range(workers)]
+    for blocks in zip(*streams, strict=True):  # in lockstep, as training workers are
+        for rank, block in enumerate(blocks):
+            seen[rank].extend(zip(np.asarray(block["step"]).tolist(), block["id"], strict=True))
+    for rank_rows in seen:
+        steps = [step for step, _ in rank_rows]
+        assert steps == sorted(steps)
+        assert sorted(set(steps)) == list(range(schedule.steps))
+    for step, parts in enumerate(schedule.parts):
+        planned = {store.ids[row] for part in parts for row in part.rows}
+        assert {clip for rows in seen for at, clip in rows if at == step} == planned
+
+
+def test_rows_come_unchanged_from_disk(clips: Path) -> None:
+    store = ClipStore.load(str(clips), "train")
+    schedule = Schedule(store.num_frames, epochs=1, batch_size=12, workers=1, seed=1)
+    on_disk = {row["id"]: row for row in read_clips(clips, "train").to_pylist()}
+    for row in store.stream(schedule.blocks()).take_all():
+        assert row["text"] == on_disk[row["id"]]["text"]
+        np.testing.assert_array_equal(row["keypoints"], np.array(on_disk[row["id"]]["keypoints"], dtype=np.float16))
