@@ -31,9 +31,9 @@ class Section(BaseModel):
 
 
 class SyntheticConfig(Section):
-    train_clips: Count = 3000
+    train_clips: Count = 2400
     dev_clips: Count = 200
-    test_clips: Count = 200
+    test_clips: Count = 400
     signers: Count = 8
     noise: NonNegative = 1.0
     seed: int = 7
@@ -90,7 +90,7 @@ class PolicyConfig(Section):
 
 
 class PretrainConfig(Section):
-    epochs: Count = 7
+    epochs: Count = 8
     batch_size: Count = 32
     lr: Positive = 2e-3
     warmup_steps: int = Field(default=60, ge=0)
@@ -111,7 +111,7 @@ class PerturberConfig(Section):
     copy_epochs: int = Field(default=3, ge=0)
     batch_size: Count = 64
     lr: Positive = 1.5e-3
-    candidates: Count = 4
+    candidates: Count = 3
     max_chrf: Annotated[float, Field(gt=0.0, le=100.0)] = 95.0
     min_chrf: Annotated[float, Field(ge=0.0, le=100.0)] = 20.0
 
@@ -129,6 +129,7 @@ class NegativesConfig(Section):
         "temporal_local": {"swap_windows": 1.0, "freeze": 1.0, "reverse": 1.0},
     }
     strength: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
+    min_margin: float = 0.5
     salience: SalienceConfig = SalienceConfig()
     perturber: PerturberConfig = PerturberConfig()
 
@@ -143,7 +144,7 @@ class NegativesConfig(Section):
 
 
 class DpoConfig(Section):
-    epochs: Count = 2
+    epochs: Count = 1
     batch_size: Count = 32
     loss: Literal["sigmoid", "ipo", "hinge"] = "sigmoid"
     beta: Positive = 1.0
@@ -163,7 +164,7 @@ class DpoConfig(Section):
     warmup_steps: int = Field(default=10, ge=0)
     weight_decay: NonNegative = 0.0
     clip_grad_norm: Positive = 1.0
-    checkpoint_every: Count = 50
+    checkpoint_every: Count = 25
 
     @model_validator(mode="after")
     def _levels_are_known(self) -> DpoConfig:

@@ -60,6 +60,7 @@ SMALL = [
     "negatives.perturber.copy_epochs=1",
     "negatives.perturber.batch_size=16",
     "negatives.perturber.min_chrf=0",
+    "dpo.epochs=2",
     "dpo.batch_size=16",
     "dpo.checkpoint_every=5",
     "dpo.lr=0.001",

@@ -87,8 +87,8 @@ class NegativeGenerator:
             "rejected_text": np.array(rejected),
             "reference_logps": list(logps.numpy()),
             "valid": [
-                np.array([*(named[level] != UNCHANGED for level in SKELETON_LEVELS), bool(sentence)])
-                for named, sentence in zip(operations, rejected, strict=True)
+                self._valid(named, sentence, scores.tolist())
+                for named, sentence, scores in zip(operations, rejected, logps, strict=True)
             ],
             "operations": [[named[level] for level in SKELETON_LEVELS] for named in operations],
             "salience_frames": [frame.numpy().astype(np.float16) for frame in frames],
@@ -96,6 +96,18 @@ class NegativeGenerator:
             "reference_hash": np.array([self.reference_hash] * len(texts)),
             "generator": np.array([self.name] * len(texts)),
         }
+
+    def _valid(self, operations: dict[str, str], rejected: str, logps: list[float]) -> np.ndarray:
+        """Which levels may teach, `(5,)` bool in the order of `LEVELS`.
+
+        A skeleton that costs the reference next to nothing may still mean the sentence, and rejecting it would teach
+        brittleness. A wrong sentence is wrong whatever it costs: where the reference prefers it, all the more to learn.
+        """
+        chosen, *rejected_logps = logps
+        hard_enough = [chosen - score >= self.config.negatives.min_margin for score in rejected_logps[:-1]]
+        changed = [operations[level] != UNCHANGED for level in SKELETON_LEVELS]
+        usable = [made and hard for made, hard in zip(changed, hard_enough, strict=True)]
+        return np.array([*usable, bool(rejected)])
 
     def _salience(self, clips: list[Tensor], labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
@@ -118,10 +130,10 @@ class NegativeGenerator:
         """Log-probabilities of the six sequences under the reference, `(batch, 6)` float32 in the order `SEQUENCES`."""
         keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
         encoded = self.model.encode(keypoints, mask)
-        columns = [self.model.logps(encoded, labels)]
-        for level in SKELETON_LEVELS:
-            perturbed, _ = pad_clips([row[level] for row in negatives])
-            columns.append(self.model.logps(self.model.encode(perturbed.to(self.device), mask), labels))
+        chosen = self.model.logps(encoded, labels)
+        perturbed, masks = pad_clips([row[level] for level in SKELETON_LEVELS for row in negatives])
+        perturbed_encoded = self.model.encode(perturbed.to(self.device), masks.to(self.device))
+        skeletons = self.model.logps(perturbed_encoded, labels.repeat(len(SKELETON_LEVELS), 1))
         wrong = tokenize(self.tokenizer, rejected, max_tokens=self.config.policy.max_text_tokens).to(self.device)
-        columns.append(self.model.logps(encoded, wrong))
-        return torch.stack(columns, dim=-1).float().cpu()
+        language = self.model.logps(encoded, wrong)
+        return torch.cat([chosen, skeletons, language]).view(len(SEQUENCES), -1).T.float().cpu()

@@ -23,6 +23,7 @@ from signdpo.corpora.synthetic.rendering import make_signer, render
 from signdpo.corpora.synthetic.source import SyntheticSource
 from signdpo.skeleton import layout
 from signdpo.skeleton.clip import BadClipError, Clip
+from signdpo.skeleton.normalisation import CONFIDENCE_THRESHOLD
 
 SMALL = SyntheticConfig(train_clips=40, dev_clips=10, test_clips=10)
 
@@ -200,9 +201,9 @@ def test_noise_drops_joints_and_without_it_all_are_seen(clean_clips: list[Clip])
     assert all((clip.keypoints[..., 2] == 1).all() for clip in clean_clips)
     source = SyntheticSource(SMALL)
     keypoints = np.concatenate([source.read(entry).keypoints for entry in source.entries("train")])
-    missed = keypoints[..., 2] == 0
+    missed = keypoints[..., 2] <= CONFIDENCE_THRESHOLD
     assert 0.03 < missed.mean() < 0.12
-    assert (keypoints[missed] == 0).all()
+    assert (keypoints[missed][:, :2] > 0).all()  # a guess, as of a real estimator, and no corner of the image
     whole_hands = missed[:, layout.PARTS["right_hand"]].all(axis=1)
     assert 0.01 < whole_hands.mean() < 0.12
 

@@ -29,6 +29,8 @@ _SMOOTHING: Final = np.array([0.2, 0.6, 0.2])
 _PLACE_NOISE, _CURL_NOISE, _TURN_NOISE, _AMPLITUDE_NOISE = 0.04, 0.07, 0.10, 0.10
 _JOINT_NOISE: Final = {"body": 0.012, "left_hand": 0.012, "right_hand": 0.012, "face": 0.005}
 _DROPPED_JOINTS: Final = 0.02  # share of joints the estimator misses
+_GUESS_ERROR: Final = 0.1  # of the place of a missed joint, in shoulder widths
+_GUESS_CONFIDENCE: Final = 0.25  # highest of a missed joint; 0.3 is where a joint begins to count
 _DROPPED_HANDS: Final = 0.015  # share of frames in which it starts to lose a hand for one to four frames
 
 
@@ -95,7 +97,7 @@ def render(
 
     Returns:
         keypoints `(frames, 69, 3)` float32: x and y as shares of the image, y down, and the confidence. A joint that
-        was missed is all zero. And gloss spans `(len(gloss), 2)` int32: first and past-the-last frame of each sign.
+        was missed is a poor guess of low confidence, as pose estimators report it. And gloss spans `(len(gloss), 2)` int32: first and past-the-last frame of each sign.
 
     Raises:
         ValueError: for a gloss that is not in the lexicon, or no gloss at all.
@@ -214,9 +216,13 @@ def _estimate(points: np.ndarray, signer: Signer, noise: float, rng: np.random.G
     image = signer.centre + signer.scale * (points @ np.array([[cos, sin], [-sin, cos]]))
 
     confidence = np.clip(1.0 - noise * np.abs(rng.normal(0.0, 0.1, (frames, NUM_JOINTS))), 0.3, 1.0)
-    confidence[rng.random((frames, NUM_JOINTS)) < noise * _DROPPED_JOINTS] = 0.0
+    missed = rng.random((frames, NUM_JOINTS)) < noise * _DROPPED_JOINTS
     for hand in ("left_hand", "right_hand"):
         for start in np.flatnonzero(rng.random(frames) < noise * _DROPPED_HANDS):
-            confidence[start : start + rng.integers(1, 5), PARTS[hand]] = 0.0
-    keypoints = np.concatenate([image, confidence[..., None]], axis=-1)
-    return (keypoints * (confidence > 0)[..., None]).astype(np.float32)
+            missed[start : start + rng.integers(1, 5), PARTS[hand]] = True
+    # Real estimators guess where they do not see. A zero instead would move a whole hand wherever its root is missed,
+    # since hands are stored relative to their root.
+    guesses = image + _GUESS_ERROR * signer.scale * rng.normal(size=image.shape)
+    image = np.where(missed[..., None], guesses, image)
+    confidence = np.where(missed, rng.uniform(0.0, _GUESS_CONFIDENCE, missed.shape), confidence)
+    return np.concatenate([image, confidence[..., None]], axis=-1).astype(np.float32)
