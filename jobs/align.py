@@ -14,7 +14,9 @@ from rich.console import Console
 
 from signdpo.config import ConfigError, load_config
 from signdpo.corpora.ingest import TooManyBadClipsError
+from signdpo.pipeline.perturbing import NoFailuresError
 from signdpo.pipeline.run import run
+from signdpo.skeleton.clip import BadClipError
 
 
 def main() -> int:
@@ -26,7 +28,7 @@ def main() -> int:
     console = Console()
     try:
         run(load_config(arguments.config, arguments.set), arguments.run_dir, console)
-    except (ConfigError, TooManyBadClipsError, FileNotFoundError) as error:
+    except (ConfigError, TooManyBadClipsError, BadClipError, NoFailuresError, FileNotFoundError) as error:
         console.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
         return 2
     return 0

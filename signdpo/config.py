@@ -90,7 +90,7 @@ class PolicyConfig(Section):
 
 
 class PretrainConfig(Section):
-    epochs: Count = 8
+    epochs: Count = 6
     batch_size: Count = 32
     lr: Positive = 2e-3
     warmup_steps: int = Field(default=60, ge=0)

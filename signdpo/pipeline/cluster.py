@@ -18,7 +18,6 @@ WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
     "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
     "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
-    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
 
 # A Ray started here, for one person: its inner remarks (that actors keep their arguments in the object store, that more
@@ -77,7 +76,7 @@ def start_ray(config: Config) -> None:
             for name, value in LOCAL_ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
         ray.init(log_to_driver=False, logging_level="ERROR", **settings)
-    logging.getLogger("ray.data").setLevel(logging.WARNING)
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

@@ -13,12 +13,14 @@ def prepare(context: RunContext, before: dict[str, Outputs], key: str) -> Output
     """Ingest the corpus into `clips`."""
     corpus, directory = context.config.corpus, context.path("clips")
     with Meter(context.console, "clips", total=None, unit="clips") as meter:
-        manifest = ingest(open_source(corpus), directory, corpus, progress=lambda done, total: meter.update(done))
+        manifest = ingest(
+            open_source(corpus), directory, corpus, progress=lambda done, total: meter.update(done, total=total)
+        )
     quarantined = read_quarantine(directory)
     counts = ", ".join(f"{split} {summary.clips}" for split, summary in manifest.splits.items())
     context.console.print(f"  {counts}; quarantined {len(quarantined)}")
     for reason in commonest_reasons(quarantined):
-        context.console.print(f"  [yellow]{reason}[/]")
+        context.console.print(f"  {reason}", style="yellow", markup=False)
     return {
         "hash": manifest.content_hash,
         "clips": {split: summary.clips for split, summary in manifest.splits.items()},

@@ -6,6 +6,7 @@ import tempfile
 
 import pyarrow as pa
 
+from signdpo.config import Config, ConfigError
 from signdpo.corpora.clips import read_clips
 from signdpo.models.policy import Policy, build_policy
 from signdpo.pipeline.actors import pretrain_worker
@@ -16,6 +17,8 @@ from signdpo.pipeline.training import fit, keep_best
 from signdpo.storage import fetch_folder, put_folder
 
 SCORE = "eval_bleu4"
+MAX_UNKNOWN_SHARE = 0.05  # of the training text's tokens; more, and the tokenizer is of another language
+CHECKED_SENTENCES = 2000
 STEPS_PER_BLOCK = 8  # a step takes a fraction of a second here, handing over a block about 20 ms
 
 
@@ -27,9 +30,10 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
     initial = context.path("pretrain", "initial")
     with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
         policy = build_policy(config, texts.to_pylist())
+        check_tokenizer(policy, texts.to_pylist(), config)
         policy.save(folder)
         put_folder(folder, target if config.policy.init else initial)
-    if config.policy.init:
+    if config.policy.init is not None:
         context.console.print(f"  the policy {config.policy.init} is taken as it is")
         return {"policy": target, "policy_hash": policy.hash()}
 
@@ -65,3 +69,16 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
     best = keep_best(result, target, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
     return {"policy": target, "policy_hash": Policy.load(fetch_folder(target)).hash()}
+
+
+def check_tokenizer(policy: Policy, texts: list[str], config: Config) -> None:
+    """Raise `ConfigError` if too much of the corpus' text is unknown to the tokenizer."""
+    tokenizer = policy.tokenizer
+    ids = [token for sentence in tokenizer(texts[:CHECKED_SENTENCES])["input_ids"] for token in sentence]
+    unknown = sum(token == tokenizer.unk_token_id for token in ids) / max(len(ids), 1)
+    if unknown > MAX_UNKNOWN_SHARE:
+        source = config.policy.init or config.policy.language_model.path
+        raise ConfigError(
+            f"the tokenizer of {source} does not know {unknown:.0%} of the tokens of the training sentences "
+            f"(corpus.language={config.corpus.language}): name a policy or a language model of that language"
+        )

@@ -55,15 +55,17 @@ class Meter:
         if self.bar:
             self.bar.stop()
 
-    def update(self, done: int, note: str = "") -> None:
-        """Show that `done` units are finished."""
+    def update(self, done: int, note: str = "", *, total: int | None = None) -> None:
+        """Show that `done` units are finished, of `total` if that became known only now."""
+        if total is not None:
+            self.total = total
         now = time.monotonic()
         if self.first is None:
             self.first = (now, done)
         rate = (done - self.first[1]) / max(now - self.first[0], 1e-6)
         note = f"{rate:.1f} {self.unit}/s  {note}" if rate > 0 else note
         if self.bar:
-            self.bar.update(self.task, completed=done, note=note)
+            self.bar.update(self.task, completed=done, total=self.total, note=note)
         elif now - self.logged >= LOG_SECONDS:
             self.logged = now
             left = f", {(self.total - done) / rate:.0f} s left" if rate > 0 and self.total else ""

@@ -32,6 +32,7 @@ def run(config: Config, directory: str, console: Console) -> dict[str, Outputs]:
     """
     context = RunContext(config, absolute(directory), console)
     check_operations(config.negatives)
+    check_policy(config)
     stages = stages_of(config)
     start_ray(config)
     show_plan(context, plan(context, stages), check_resources(config))
@@ -40,6 +41,16 @@ def run(config: Config, directory: str, console: Console) -> dict[str, Outputs]:
     show_comparison(context, outputs["evaluation"])
     show_places(context, outputs)
     return outputs
+
+
+def check_policy(config: Config) -> None:
+    """Raise `ConfigError` if the configuration names a policy that is not there."""
+    folder = config.policy.init
+    if folder is not None and not exists(join(folder, "config.json")):
+        raise ConfigError(
+            f"policy.init={folder}: there is no policy here (no config.json); name a folder that "
+            "Policy.save wrote, for example another run's align/policy"
+        )
 
 
 def evaluate_run(directory: str, console: Console) -> Outputs:

@@ -63,7 +63,9 @@ def test_bad_clips_are_kept_apart_and_the_run_completes(tmp_path: Path) -> None:
 def test_too_many_bad_clips_and_a_mistyped_key_are_one_clear_error(tmp_path: Path) -> None:
     corpus = uni_sign_corpus(tmp_path / "corpus")
     overrides = ["corpus.kind=uni_sign", f"corpus.root={corpus}", "corpus.max_bad_share=0.01"]
-    bad = subprocess.run(command(tmp_path / "run", *overrides), capture_output=True, text=True, timeout=200, check=False)
+    bad = subprocess.run(
+        command(tmp_path / "run", *overrides), capture_output=True, text=True, timeout=200, check=False
+    )
     assert bad.returncode == 2
     assert "corpus.max_bad_share" in bad.stdout
     assert "Traceback" not in bad.stdout + bad.stderr
@@ -82,7 +84,12 @@ def uni_sign_corpus(root: Path) -> Path:
         for index in range(count):
             name = f"{split}_{index}"
             words = rng.choice(["cat", "dog", "sees", "the", "red", "house", "runs", "home"], size=4)
-            labels[name] = {"name": name, "gloss": [], "text": f"{' '.join(words)} {index}", "video_path": f"{name}.mp4"}
+            labels[name] = {
+                "name": name,
+                "gloss": [],
+                "text": f"{' '.join(words)} {index}",
+                "video_path": f"{name}.mp4",
+            }
             frames = [rng.uniform(0.3, 0.7, (1, 133, 2)) for _ in range(12)]
             pose = {"keypoints": frames, "scores": [np.ones((1, 133)) for _ in frames]}
             (root / "pose_format" / f"{name}.pkl").write_bytes(pickle.dumps(pose))

@@ -97,7 +97,8 @@ def render(
 
     Returns:
         keypoints `(frames, 69, 3)` float32: x and y as shares of the image, y down, and the confidence. A joint that
-        was missed is a poor guess of low confidence, as pose estimators report it. And gloss spans `(len(gloss), 2)` int32: first and past-the-last frame of each sign.
+        was missed is a poor guess of low confidence, as pose estimators report it. And gloss spans
+        `(len(gloss), 2)` int32: first and past-the-last frame of each sign.
 
     Raises:
         ValueError: for a gloss that is not in the lexicon, or no gloss at all.
