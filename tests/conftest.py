@@ -60,6 +60,7 @@ SMALL = [
     "negatives.perturber.copy_epochs=1",
     "negatives.perturber.batch_size=16",
     "negatives.perturber.min_chrf=0",
+    "negatives.min_margin=-100",  # an untrained policy notices nothing
     "dpo.epochs=2",
     "dpo.batch_size=16",
     "dpo.checkpoint_every=5",

@@ -20,6 +20,8 @@ from signdpo.models.translator import IGNORED
 from signdpo.negatives.sampling import SeededSampling
 from signdpo.negatives.seeding import derive_seed
 
+EXTRA_TOKENS = 8  # a wrong sentence may be so much longer than its reference
+
 
 @dataclass(frozen=True)
 class LanguagePerturber:
@@ -73,16 +75,18 @@ class LanguagePerturber:
         ids = tokenize(self.tokenizer, references, max_tokens=self.max_tokens).repeat_interleave(candidates, dim=0)
         ids = ids.to(self.model.device)
         mask = ids != IGNORED
+        limits = (mask.sum(1) + EXTRA_TOKENS).clamp_max(self.max_tokens)  # each row its own, whatever the batch allows
         streams = [derive_seed(seed, candidate) for seed in seeds for candidate in range(candidates)]
         decoded = self.model.generate(
             input_ids=ids.masked_fill(~mask, self.tokenizer.pad_token_id),
             attention_mask=mask.long(),
             do_sample=False,
             num_beams=1,
-            max_new_tokens=min(self.max_tokens, ids.shape[1] + 8),
+            max_new_tokens=int(limits.max()),
             logits_processor=[SeededSampling(streams)],
         )
-        texts = [text.strip() for text in self.tokenizer.batch_decode(decoded, skip_special_tokens=True)]
+        kept = [row[1 : 1 + limit] for row, limit in zip(decoded.tolist(), limits.tolist(), strict=True)]
+        texts = [text.strip() for text in self.tokenizer.batch_decode(kept, skip_special_tokens=True)]
         return [texts[row : row + candidates] for row in range(0, len(texts), candidates)]
 
 

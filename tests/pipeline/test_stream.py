@@ -1,6 +1,8 @@
 """Clips on Ray Data: whole batches, in order, one to each worker."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -36,11 +38,13 @@ def test_each_worker_gets_its_part_of_every_step_in_order(clips: Path, workers: 
     store = ClipStore.load(str(clips), "train")
     schedule = Schedule(store.num_frames, epochs=2, batch_size=12, workers=workers, seed=1, steps_per_block=2)
     shards = ScheduledDataConfig().configure({"train": store.stream(schedule.blocks())}, workers)
-    streams = [shard["train"].iter_batches(batch_size=None) for shard in shards]
-    seen: list[list[tuple[int, str]]] = [[] for _ in range(workers)]
-    for blocks in zip(*streams, strict=True):  # in lockstep, as training workers are
-        for rank, block in enumerate(blocks):
-            seen[rank].extend(zip(np.asarray(block["step"]).tolist(), block["id"], strict=True))
+
+    def rows_of(shard: dict[str, Any]) -> list[tuple[int, str]]:
+        blocks = shard["train"].iter_batches(batch_size=None)
+        return [row for block in blocks for row in zip(np.asarray(block["step"]).tolist(), block["id"], strict=True)]
+
+    with ThreadPoolExecutor(workers) as pool:  # a split begins when all workers ask for it
+        seen = list(pool.map(rows_of, shards))
     for rank_rows in seen:
         steps = [step for step, _ in rank_rows]
         assert steps == sorted(steps)
