@@ -113,7 +113,7 @@ class PerturberConfig(Section):
     lr: Positive = 1.5e-3
     candidates: Count = 3
     max_chrf: Annotated[float, Field(gt=0.0, le=100.0)] = 95.0
-    min_chrf: Annotated[float, Field(ge=0.0, le=100.0)] = 20.0
+    min_chrf: Annotated[float, Field(ge=0.0, le=100.0)] = 40.0
 
 
 class SalienceConfig(Section):
