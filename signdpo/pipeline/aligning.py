@@ -20,7 +20,7 @@ WARM_STEPS = 3  # first batches, which wait for the generators to load their mod
 
 def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     """Align on the train split, keep the checkpoint with the best dev BLEU-4 as `align/policy`."""
-    config, reference = context.config, before["pretrain"]
+    config, reference_hash = context.config, before["pretrain"]["policy_hash"]
     store = ClipStore.load(context.path("clips"), "train")
     schedule = Schedule(
         store.num_frames,
@@ -29,7 +29,7 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         workers=config.resources.workers,
         seed=config.seed,
     )
-    arguments = (config, reference["policy"], reference["policy_hash"], before["perturber"]["perturber"])
+    arguments = (config, context.baseline, reference_hash, context.perturber)
 
     def stream(step: int) -> ray.data.Dataset:
         return on_actors(store.stream(schedule.blocks(step)), GenerateNegatives, arguments, config)
@@ -41,8 +41,8 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         loop=align_worker,
         settings={
             "config": config,
-            "reference": reference["policy"],
-            "reference_hash": reference["policy_hash"],
+            "reference": context.baseline,
+            "reference_hash": reference_hash,
             "clips": context.path("clips"),
             "steps": schedule.steps,
             "warm_steps": WARM_STEPS,
@@ -55,10 +55,9 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         stream=stream,
         on_row=lambda row: _tell_epoch(context, row, schedule.epoch_steps),
     )
-    target = context.path("align", "policy")
-    best = keep_best(result, target, SCORE)
+    best = keep_best(result, context.aligned, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
-    return {"policy": target, "policy_hash": Policy.load(fetch_folder(target)).hash(), "step": best["step"]}
+    return {"policy_hash": Policy.load(fetch_folder(context.aligned)).hash(), "step": best["step"]}
 
 
 def _tell_epoch(context: RunContext, row: dict[str, Any], epoch_steps: list[int]) -> None:

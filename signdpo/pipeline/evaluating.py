@@ -24,7 +24,7 @@ class LostRowsError(RuntimeError):
 
 def evaluate(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     """Translate dev and test with both policies, score them, and write `evaluation/*.json` and the sentences."""
-    policies = {"baseline": before["pretrain"]["policy"], "aligned": before["align"]["policy"]}
+    policies = {"baseline": context.baseline, "aligned": context.aligned}
     sentences = translate_splits(context, policies)
     results = {name: {split: _scores(context, sentences[split], name) for split in SPLITS} for name in SYSTEMS}
     comparison = {split: _compare(context, sentences[split]) for split in SPLITS}

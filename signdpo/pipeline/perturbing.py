@@ -25,8 +25,8 @@ class NoFailuresError(RuntimeError):
 
 def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     """Mine `perturber/pairs/pairs.parquet` from the policy and train `perturber/model` on it."""
-    config, policy = context.config, before["pretrain"]
-    pairs = mine_failures(context, policy["policy"])
+    config = context.config
+    pairs = mine_failures(context, context.baseline)
     if len(pairs) < 10:
         raise NoFailuresError(
             f"only {len(pairs)} of the policy's sampled sentences differ from the references: raise "
@@ -44,8 +44,8 @@ def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) ->
         loop=perturber_worker,
         settings={
             "config": config,
-            "policy": policy["policy"],
-            "policy_hash": policy["policy_hash"],
+            "policy": context.baseline,
+            "policy_hash": before["pretrain"]["policy_hash"],
             "pairs": context.path("perturber", "pairs"),
         },
         total_steps=steps,
@@ -53,9 +53,8 @@ def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) ->
         cpus=config.resources.cpus_per_worker,
         score=None,
     )
-    model = context.path("perturber", "model")
-    keep_best(result, model, None)
-    return {"perturber": model, "pairs": len(pairs)}
+    keep_best(result, context.perturber, None)
+    return {"pairs": len(pairs)}
 
 
 def mine_failures(context: RunContext, policy: str) -> list[dict[str, Any]]:

@@ -24,7 +24,7 @@ STEPS_PER_BLOCK = 8  # a step takes a fraction of a second here, handing over a 
 
 def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     """Train on the train split, keep the checkpoint with the best dev BLEU-4 as `pretrain/policy`."""
-    config, target = context.config, context.path("pretrain", "policy")
+    config, target = context.config, context.baseline
     texts = read_clips(context.path("clips"), "train", columns=["text"])["text"]
     assert isinstance(texts, pa.ChunkedArray)
     initial = context.path("pretrain", "initial")
@@ -35,7 +35,7 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
         put_folder(folder, target if config.policy.init else initial)
     if config.policy.init is not None:
         context.console.print(f"  the policy {config.policy.init} is taken as it is")
-        return {"policy": target, "policy_hash": policy.hash()}
+        return {"policy_hash": policy.hash()}
 
     store = ClipStore.load(context.path("clips"), "train")
     workers = config.resources.pretrain_workers
@@ -68,7 +68,7 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
     )
     best = keep_best(result, target, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
-    return {"policy": target, "policy_hash": Policy.load(fetch_folder(target)).hash()}
+    return {"policy_hash": Policy.load(fetch_folder(target)).hash()}
 
 
 def check_tokenizer(policy: Policy, texts: list[str], config: Config) -> None:

@@ -72,11 +72,11 @@ def examples(context: RunContext, before: dict[str, Outputs], count: int) -> lis
 
 def pictured_negatives(context: RunContext, before: dict[str, Outputs], count: int) -> list[NegativeExample]:
     """The first epoch's negatives of the first training clips, made again: the very ones that were trained on."""
-    config, reference = context.config, before["pretrain"]
+    config = context.config
     clips = read_clips(context.path("clips"), "train").slice(0, count)
     resources = config.resources
     make = _generate.options(num_cpus=resources.cpus_per_generator, num_gpus=resources.gpus_per_generator)
-    arguments = (config, reference["policy"], reference["policy_hash"], before["perturber"]["perturber"])
+    arguments = (config, context.baseline, before["pretrain"]["policy_hash"], context.perturber)
     batch = ray.get(make.remote(arguments, clips.to_pylist()))
     return [_example(batch, row) for row in range(clips.num_rows)]
 

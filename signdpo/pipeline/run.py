@@ -163,6 +163,6 @@ def show_places(context: RunContext, outputs: dict[str, Outputs]) -> None:
         context.console.print(
             f"[yellow]{refused} clips were quarantined:[/] {context.path('clips', 'quarantine.jsonl')}"
         )
-    context.console.print(f"aligned policy  {outputs['align']['policy']}", markup=False, soft_wrap=True)
+    context.console.print(f"aligned policy  {context.aligned}", markup=False, soft_wrap=True)
     context.console.print(f"scores          {context.path('evaluation')}", markup=False, soft_wrap=True)
     context.console.print(f"report          {context.path('report.html')}", markup=False, soft_wrap=True)

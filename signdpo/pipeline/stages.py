@@ -34,6 +34,21 @@ class RunContext:
     def path(self, *parts: str) -> str:
         return join(self.directory, *parts)
 
+    # Places are derived and never stored: a run directory may be moved.
+
+    @property
+    def baseline(self) -> str:
+        """The MLE policy, which is also the frozen reference."""
+        return self.path("pretrain", "policy")
+
+    @property
+    def perturber(self) -> str:
+        return self.path("perturber", "model")
+
+    @property
+    def aligned(self) -> str:
+        return self.path("align", "policy")
+
 
 Outputs = dict[str, Any]  # of a stage: plain JSON, small
 

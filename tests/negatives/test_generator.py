@@ -16,8 +16,8 @@ from signdpo.pipeline.stream import ClipStore
 
 
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:
-    reference, perturber = run.outputs["pretrain"], run.outputs["perturber"]
-    return run.config, reference["policy"], reference["policy_hash"], perturber["perturber"]
+    baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
+    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber
 
 
 def generate(run: SmallRun, *, actors: int, batch_size: int) -> dict[tuple[int, str], dict[str, Any]]:
@@ -79,8 +79,8 @@ def test_reference_hash_mismatch_is_refused(small_run: SmallRun) -> None:
 
 
 def test_the_reference_never_changes(small_run: SmallRun) -> None:
-    reference = small_run.outputs["pretrain"]
-    assert Policy.load(reference["policy"]).hash() == reference["policy_hash"]
+    baseline = Policy.load(small_run.directory / "pretrain" / "policy")
+    assert baseline.hash() == small_run.outputs["pretrain"]["policy_hash"]
 
 
 def test_the_nearest_wrong_sentence_inside_the_band_is_chosen(small_run: SmallRun) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from io import StringIO
 from pathlib import Path
 
@@ -73,6 +74,13 @@ def test_a_second_run_does_nothing(small_run: SmallRun) -> None:
     assert console.file.getvalue().count("up to date") == 6
 
 
+def test_a_moved_run_directory_is_still_the_run(small_run: SmallRun, tmp_path: Path) -> None:
+    moved = shutil.copytree(small_run.directory, tmp_path / "elsewhere")
+    context = RunContext(small_run.config, str(moved), Console(file=StringIO()))
+    assert all(up_to_date for _, up_to_date in plan(context, stages_of(small_run.config)))
+    assert str(small_run.directory) not in "".join(path.read_text() for path in moved.glob("*/stage.json"))
+
+
 @pytest.mark.parametrize(
     ("override", "current"),
     [
@@ -105,6 +113,6 @@ def test_a_policy_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -
 
 
 def test_a_tokenizer_of_another_language_is_refused(small_run: SmallRun) -> None:
-    policy = Policy.load(small_run.outputs["pretrain"]["policy"])
+    policy = Policy.load(small_run.directory / "pretrain" / "policy")
     with pytest.raises(ConfigError, match=r"does not know \d+%"):
         check_tokenizer(policy, ["他今年四岁。", "你们好！"], small_run.config)
