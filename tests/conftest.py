@@ -66,6 +66,7 @@ SMALL = [
     "dpo.checkpoint_every=5",
     "dpo.lr=0.001",
     "evaluation.max_new_tokens=8",
+    "resources.generators=[1, 1]",
     "evaluation.bootstrap_samples=50",
 ]
 

@@ -98,7 +98,8 @@ def stages_of(config: Config) -> list[Stage]:
 
     def aligned(before: dict[str, Outputs]) -> dict[str, Any]:
         own = {key: tree[key] for key in ("seed", "negatives", "dpo")} | {"workers": config.resources.workers}
-        return own | {"reference": before["pretrain"]["policy_hash"], "pairs": before["perturber"]["pairs"]}
+        own |= {"reference": before["pretrain"]["policy_hash"], "pairs": before["perturber"]["pairs"]}
+        return own | {"clips": before["clips"]["hash"]}  # a policy from outside says nothing about the clips
 
     def scores(before: dict[str, Outputs]) -> dict[str, Any]:
         hashes = {name: before[name]["policy_hash"] for name in ("pretrain", "align")}
