@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -83,15 +81,6 @@ class ReportData:
     negatives: Sequence[NegativeExample] = ()
     translations: Sequence[TranslationExample] = ()
     warnings: Sequence[str] = ()
-
-
-def write_report(path: str | os.PathLike[str], data: ReportData) -> None:
-    """Write the report; a reader never sees half of one, because the file is put in place when it is whole."""
-    target = Path(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{target.name}.{os.getpid()}")
-    partial.write_text(render(data), encoding="utf-8")
-    partial.replace(target)
 
 
 def render(data: ReportData) -> str:

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 from html.parser import HTMLParser
-from pathlib import Path
 
 import matplotlib
 import numpy as np
@@ -16,7 +15,7 @@ import pytest
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.report.curves import alignment_figure, running_mean, series
 from signdpo.report.differences import mark_differences
-from signdpo.report.html import Comparison, ReportData, TranslationExample, render, write_report
+from signdpo.report.html import Comparison, ReportData, TranslationExample, render
 from signdpo.report.negatives import NegativeExample, differs, moments, negative_figure
 from signdpo.report.svg import INK, LEVEL_COLOURS, to_svg
 
@@ -145,14 +144,6 @@ def test_a_baseline_without_an_aligned_policy_is_shown_alone() -> None:
     page = render(ReportData("baseline", comparisons=[Comparison("dev", 60, SCORES)]))
     assert "21.30" in page
     assert "difference" not in page
-
-
-def test_writing_replaces_the_old_report_whole(tmp_path: Path) -> None:
-    path = tmp_path / "run" / "report.html"
-    write_report(path, ReportData("first", config="seed: 1"))
-    write_report(path, ReportData("second"))
-    assert path.read_text(encoding="utf-8") == render(ReportData("second"))
-    assert list(path.parent.iterdir()) == [path]
 
 
 def test_the_same_data_gives_the_same_bytes(page: str) -> None:
