@@ -1,18 +1,13 @@
-"""The configuration of a run: one frozen, validated tree, read from YAML and `--set key=value`.
-
-Each class is a section of the YAML; `jobs/configs/default.yaml` comments every key. An unknown key is refused with the
-nearest valid name, so a mistyped option never silently keeps its default.
-"""
+"""The sections of the configuration: frozen, validated classes, each with its defaults."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 
@@ -22,8 +17,11 @@ NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 
 
-class ConfigError(ValueError):
-    """A configuration that cannot be run; the message names the key, what was found and the remedy."""
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of an error message: the nearest known name, or all of them."""
+    known = list(known)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    return f": did you mean {close[0]}?" if close else f"; valid are {', '.join(known)}"
 
 
 class Section(BaseModel):
@@ -171,7 +169,7 @@ class DpoConfig(Section):
         for key, levels in (("betas", self.betas), ("weights", self.weights)):
             for level in levels:
                 if level not in LEVELS:
-                    raise ValueError(f"{key}.{level} is not a level{_did_you_mean(level, LEVELS)}")
+                    raise ValueError(f"{key}.{level} is not a level{did_you_mean(level, LEVELS)}")
         return self
 
     def beta_of(self, level: str) -> float:
@@ -221,80 +219,3 @@ class Config(Section):
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
-    """Lay a YAML file over the defaults, and `key=value` overrides over both, values parsed as YAML.
-
-    Mappings such as `dpo.weights` are merged key by key; lists and values are replaced.
-
-    Raises:
-        ConfigError: naming the key, what was found and the remedy.
-    """
-    tree = Config().model_dump(mode="json")
-    if path is not None:
-        if not Path(path).is_file():
-            raise ConfigError(f"--config {path}: there is no such file")
-        try:
-            given = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--config {path} is not valid YAML: {error}") from error
-        if not isinstance(given, dict):
-            raise ConfigError(f"--config {path} must hold a mapping of sections, found {type(given).__name__}")
-        _merge(tree, given)
-    for override in overrides:
-        _apply_override(tree, override)
-    return parse_config(tree)
-
-
-def parse_config(tree: Mapping[str, Any]) -> Config:
-    """Validate a plain tree. Raises `ConfigError` listing every problem, one a line."""
-    try:
-        return Config.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
-
-
-def _apply_override(tree: dict[str, Any], override: str) -> None:
-    key, separator, value = override.partition("=")
-    if not separator or not key:
-        raise ConfigError(f"--set {override}: expected key=value, for example --set dpo.beta=0.5")
-    try:
-        given = yaml.safe_load(value)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
-    for part in reversed(key.split(".")):
-        given = {part: given}
-    _merge(tree, given)
-
-
-def _merge(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
-    """Lay `given` over `tree` in place."""
-    for key, value in given.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
-            _merge(tree[key], value)
-        else:
-            tree[key] = value
-
-
-def _explain(problem: Mapping[str, Any]) -> str:
-    location = tuple(str(part) for part in problem["loc"])
-    key = ".".join(location) or "config"
-    if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}{_did_you_mean(key, _known_keys(Config))}"
-    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r})"
-
-
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    known = list(known)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    return f": did you mean {close[0]}?" if close else f"; valid are {', '.join(known)}"
-
-
-def _known_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
-    keys = []
-    for name, field in section.model_fields.items():
-        keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys.extend(_known_keys(field.annotation, f"{prefix}{name}."))
-    return keys

@@ -1,0 +1,87 @@
+"""Reading a configuration: defaults, a YAML file, `--set key=value`, validated with errors that name the key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from signdpo.config.sections import Config, did_you_mean
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be run; the message names the key, what was found and the remedy."""
+
+
+def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
+    """Lay a YAML file over the defaults, and `key=value` overrides over both, values parsed as YAML.
+
+    Mappings such as `dpo.weights` are merged key by key; lists and values are replaced.
+
+    Raises:
+        ConfigError: naming the key, what was found and the remedy.
+    """
+    tree = Config().model_dump(mode="json")
+    if path is not None:
+        if not Path(path).is_file():
+            raise ConfigError(f"--config {path}: there is no such file")
+        try:
+            given = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+        except yaml.YAMLError as error:
+            raise ConfigError(f"--config {path} is not valid YAML: {error}") from error
+        if not isinstance(given, dict):
+            raise ConfigError(f"--config {path} must hold a mapping of sections, found {type(given).__name__}")
+        _merge(tree, given)
+    for override in overrides:
+        _apply_override(tree, override)
+    return parse_config(tree)
+
+
+def parse_config(tree: Mapping[str, Any]) -> Config:
+    """Validate a plain tree. Raises `ConfigError` listing every problem, one a line."""
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+
+
+def _apply_override(tree: dict[str, Any], override: str) -> None:
+    key, separator, value = override.partition("=")
+    if not separator or not key:
+        raise ConfigError(f"--set {override}: expected key=value, for example --set dpo.beta=0.5")
+    try:
+        given = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
+    for part in reversed(key.split(".")):
+        given = {part: given}
+    _merge(tree, given)
+
+
+def _merge(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Lay `given` over `tree` in place."""
+    for key, value in given.items():
+        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+            _merge(tree[key], value)
+        else:
+            tree[key] = value
+
+
+def _explain(problem: Mapping[str, Any]) -> str:
+    location = tuple(str(part) for part in problem["loc"])
+    key = ".".join(location) or "config"
+    if problem["type"] == "extra_forbidden":
+        return f"unknown key {key}{did_you_mean(key, _known_keys(Config))}"
+    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r})"
+
+
+def _known_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
+    keys = []
+    for name, field in section.model_fields.items():
+        keys.append(prefix + name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            keys.extend(_known_keys(field.annotation, f"{prefix}{name}."))
+    return keys
