@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,44 @@ def join(uri: str, *parts: str) -> str:
 def exists(uri: str) -> bool:
     filesystem, path = fsspec.core.url_to_fs(uri)
     return bool(filesystem.exists(path))
+
+
+@dataclass(frozen=True)
+class FileInfo:
+    """What a listing says of a file: `size` in bytes, and a `stamp` that changes when the file does."""
+
+    size: int
+    stamp: str
+
+
+def list_folder(uri: str) -> dict[str, FileInfo]:
+    """Files and folders in a folder by name, those written a moment ago included; empty if there is no folder."""
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem.invalidate_cache()
+    if not filesystem.isdir(path):
+        return {}
+    return {str(item["name"]).rstrip("/").rsplit("/", 1)[-1]: _info(item) for item in filesystem.ls(path, detail=True)}
+
+
+def list_files(root: str, names: Iterable[str]) -> dict[str, FileInfo]:
+    """The files (or folders) among `names` that exist, with one listing for each folder they lie in.
+
+    Names are relative to `root`; those that lead out of it are not looked for.
+    """
+    wanted = {name for name in names if not name.startswith("/") and ".." not in name.split("/")}
+    found: dict[str, FileInfo] = {}
+    for folder in sorted({name.rpartition("/")[0] for name in wanted}):
+        place = join(root, folder) if folder else root
+        for base, info in list_folder(place).items():
+            name = f"{folder}/{base}" if folder else base
+            if name in wanted:
+                found[name] = info
+    return found
+
+
+def _info(item: dict[str, Any]) -> FileInfo:
+    stamp = next((item[key] for key in ("ETag", "mtime", "LastModified", "created") if key in item), "")
+    return FileInfo(int(item["size"] or 0), str(stamp))
 
 
 def read_text(uri: str) -> str:

@@ -19,6 +19,7 @@ from signdpo.config.sections import (
     ResourcesConfig,
     SalienceConfig,
     SyntheticConfig,
+    did_you_mean,
 )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "ResourcesConfig",
     "SalienceConfig",
     "SyntheticConfig",
+    "did_you_mean",
     "load_config",
     "parse_config",
 ]

@@ -38,8 +38,10 @@ class SyntheticConfig(Section):
 
 
 class CorpusConfig(Section):
-    kind: Literal["synthetic", "uni_sign"] = "synthetic"
+    kind: str = "synthetic"
     root: str | None = None
+    labels: str | None = None
+    hold_out: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     language: Literal["en", "zh", "de"] = "en"
     max_frames: Count = 256
     max_bad_share: Share = 0.05

@@ -1,7 +1,7 @@
 """Clips as they are stored: Parquet shards that anybody can read, a manifest, and the quarantine.
 
-<directory>/<split>/part-00000.parquet ...
-<directory>/manifest.json
+<directory>/<split>/part-<key>.parquet ...
+<directory>/manifest.json                    lists the parts of each split in order
 <directory>/quarantine.jsonl
 """
 
@@ -83,8 +83,8 @@ def keypoints_of(keypoints: np.ndarray | Sequence[float], num_frames: int) -> np
     return np.array(keypoints, dtype=np.float32).reshape(num_frames, NUM_JOINTS, CHANNELS)
 
 
-def shard_uri(directory: str, split: str, index: int) -> str:
-    return join(directory, split, f"part-{index:05d}.parquet")
+def shard_uri(directory: str, split: str, key: str) -> str:
+    return join(directory, split, f"part-{key}.parquet")
 
 
 def write_shard(uri: str, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -106,15 +106,18 @@ def write_shard(uri: str, rows: Sequence[Mapping[str, Any]]) -> None:
     temporary.replace(path)
 
 
-def shard_files(directory: str, split: str, unfinished: bool = False) -> list[str]:
-    """Paths of a split's shards on their filesystem, in order; also those cut off while being written if asked."""
-    filesystem, folder = fsspec.core.url_to_fs(join(directory, split))
-    filesystem.invalidate_cache()
-    if not filesystem.isdir(folder):
-        return []
-    suffixes = (".parquet", ".partial") if unfinished else (".parquet",)
-    paths = sorted(str(path) for path in filesystem.ls(folder, detail=False))
-    return [path for path in paths if path.rsplit("/", 1)[-1].startswith("part-") and path.endswith(suffixes)]
+def shard_files(directory: str, split: str) -> list[str]:
+    """Paths of a split's shards on their filesystem, in order.
+
+    Raises:
+        FileNotFoundError: if the directory was not ingested to the end, or has no such split.
+    """
+    try:
+        files = read_manifest(directory).splits[split].files
+    except (FileNotFoundError, KeyError) as error:
+        raise FileNotFoundError(f"there are no clips in {directory}/{split}: make them with jobs/prepare.py") from error
+    _, folder = fsspec.core.url_to_fs(join(directory, split))
+    return [f"{folder}/{file}" for file in files]
 
 
 def read_clips(directory: str | Path, split: str, columns: Sequence[str] | None = None) -> pa.Table:
@@ -130,20 +133,18 @@ def read_clips(directory: str | Path, split: str, columns: Sequence[str] | None 
     """
     filesystem, _ = fsspec.core.url_to_fs(str(directory))
     paths = shard_files(str(directory), split)
-    if not paths:
-        raise FileNotFoundError(f"there are no clips in {directory}/{split}: make them with jobs/prepare.py")
     shards = pa.dataset.dataset(paths, schema=CLIP_SCHEMA, filesystem=filesystem, format="parquet")
     return shards.to_table(columns=None if columns is None else list(columns))
 
 
 class SplitSummary(BaseModel):
-    """What a split holds. The lengths are in frames, as stored."""
+    """What a split holds: the names of its files in order, and lengths in frames, as stored."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     clips: int
     quarantined: int
-    shards: int
+    files: list[str]
     shortest: int
     median: float
     longest: int

@@ -1,7 +1,8 @@
 """From a corpus to Parquet, on Ray: every clip is read, checked, shortened, normalised and stored, or quarantined.
 
-Each task makes one shard that was planned beforehand and writes it itself. So the driver sees counts and refusals only,
-a task that runs twice writes the same file twice, and the outcome does not depend on the parallelism.
+Each task makes one shard that was planned beforehand and writes it itself, then a record of what became of it. So the
+driver sees counts and refusals only, a task that runs twice writes the same file twice, the outcome does not depend on
+the parallelism, and an ingest that was cut off, or whose corpus has changed a little, reads what is missing only.
 """
 
 from __future__ import annotations
@@ -27,18 +28,20 @@ from signdpo.corpora.clips import (
     clip_to_row,
     prepare_clip,
     row_digest,
-    shard_files,
     shard_uri,
     write_manifest,
     write_quarantine,
     write_shard,
 )
-from signdpo.corpora.source import SPLITS, Entry, Source
+from signdpo.corpora.planning import Shard, plan_shards
+from signdpo.corpora.source import SPLITS, Source, fingerprint
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import LAYOUT_VERSION
-from signdpo.storage import absolute
+from signdpo.storage import absolute, join, list_folder, read_json, write_json
 
 CPUS_PER_SHARD: Final = 1.0
+RECORDS: Final = "shards"  # folder of what became of each shard
+WRITTEN_ENDINGS: Final = (".parquet", ".partial", ".json")
 
 
 class TooManyBadClipsError(ValueError):
@@ -46,23 +49,19 @@ class TooManyBadClipsError(ValueError):
 
 
 @dataclass(frozen=True)
-class Shard:
-    """The entries of one Parquet file."""
-
-    split: str
-    index: int
-    entries: tuple[Entry, ...]
-
-
-@dataclass(frozen=True)
 class ShardOutcome:
-    """What became of a shard: the length in frames and the digest of each row, and the entries that were refused."""
+    """What became of a shard: the length in frames and the digest of each row, and the entries that were refused.
+
+    Args:
+        final: False if a clip was refused for a reason that reading it again may not meet, such as a broken connection.
+    """
 
     split: str
-    index: int
+    key: str
     frames: list[int]
     digests: list[str]
     quarantined: list[Quarantined]
+    final: bool
 
 
 def ingest(
@@ -71,7 +70,7 @@ def ingest(
     corpus: CorpusConfig,
     progress: Callable[[int, int], None] | None = None,
 ) -> Manifest:
-    """Read a whole corpus and store it under `directory`, replacing the clips that were there.
+    """Read a corpus and store it under `directory`; shards that are there already and still right are kept.
 
     Args:
         source: the corpus.
@@ -86,98 +85,108 @@ def ingest(
     """
     directory = absolute(directory)
     shards, duplicates = plan_shards(source, corpus)
-    _clear(directory)
+    outcomes = _kept(directory, shards)
+    _clear(directory, keep=outcomes)
     total = sum(len(shard.entries) for shard in shards)
-    done, outcomes = 0, []
-    for outcome in _write_shards(shards, source, directory, corpus.max_frames):
-        outcomes.append(outcome)
+    done = sum(len(outcome.frames) + len(outcome.quarantined) for outcome in outcomes.values())
+    if progress is not None and done:
+        progress(done, total)
+    missing = [shard for shard in shards if (shard.split, shard.key) not in outcomes]
+    for outcome in _write_shards(missing, source, directory):
+        outcomes[outcome.split, outcome.key] = outcome
         done += len(outcome.frames) + len(outcome.quarantined)
         if progress is not None:
             progress(done, total)
-    # Tasks finish in any order.
-    outcomes.sort(key=lambda outcome: (SPLITS.index(outcome.split), outcome.index))
 
-    quarantined = duplicates + [record for outcome in outcomes for record in outcome.quarantined]
+    in_order = [outcomes[shard.split, shard.key] for shard in shards]  # tasks finish in any order
+    quarantined = duplicates + [record for outcome in in_order for record in outcome.quarantined]
     quarantine_uri = write_quarantine(directory, quarantined)
     _refuse_too_many(quarantined, total + len(duplicates), corpus.max_bad_share, quarantine_uri)
     manifest = Manifest(
         language=source.language,
-        source=source.fingerprint(),
+        source=fingerprint(source, (entry for shard in shards for entry in shard.entries)),
         layout=LAYOUT_VERSION,
-        content_hash=_content_hash(outcomes),
-        splits={split: _summarise(split, outcomes, quarantined, quarantine_uri) for split in SPLITS},
+        content_hash=_content_hash(in_order),
+        splits={split: _summarise(split, in_order, quarantined, quarantine_uri) for split in SPLITS},
     )
     write_manifest(directory, manifest)
     return manifest
 
 
-def plan_shards(source: Source, corpus: CorpusConfig) -> tuple[list[Shard], list[Quarantined]]:
-    """Cut the listing of the corpus into shards; an id that appears a second time is refused.
-
-    Ids are compared across splits too: a clip of the test split in the training split would spoil every score.
-    """
-    shards, duplicates = [], []
-    first_split: dict[str, str] = {}
-    for split in SPLITS:
-        accepted = []
-        for entry in source.entries(split)[: corpus.limit]:
-            if entry.id in first_split:
-                reason = f"the id appears a second time, after split {first_split[entry.id]}"
-                duplicates.append(Quarantined(entry.id, split, entry.location, reason))
-                continue
-            first_split[entry.id] = split
-            accepted.append(entry)
-        starts = range(0, len(accepted), corpus.shard_rows)
-        for index, start in enumerate(starts):
-            shards.append(Shard(split, index, tuple(accepted[start : start + corpus.shard_rows])))
-    return shards, duplicates
+def _kept(directory: str, shards: list[Shard]) -> dict[tuple[str, str], ShardOutcome]:
+    """The outcomes of those shards that an earlier ingest finished and whose files are still there."""
+    names = {split: set(list_folder(join(directory, split))) for split in (*SPLITS, RECORDS)}
+    outcomes = {}
+    for shard in shards:
+        record = _record_name(shard.split, shard.key)
+        if record not in names[RECORDS]:
+            continue
+        outcome = _from_json(read_json(join(directory, RECORDS, record)))
+        if not outcome.frames or shard_uri(directory, shard.split, shard.key).rsplit("/", 1)[-1] in names[shard.split]:
+            outcomes[shard.split, shard.key] = outcome
+    return outcomes
 
 
-def _clear(directory: str) -> None:
-    """Remove an earlier ingest, its manifest first: what is half removed must not look finished."""
+def _clear(directory: str, keep: dict[tuple[str, str], ShardOutcome]) -> None:
+    """Remove what an earlier ingest left, its manifest first: what is half removed must not look finished."""
     filesystem, folder = fsspec.core.url_to_fs(directory)
     for name in ("manifest.json", "quarantine.jsonl"):
         if filesystem.exists(f"{folder}/{name}"):
             filesystem.rm_file(f"{folder}/{name}")
-    for split in SPLITS:
-        for path in shard_files(directory, split, unfinished=True):
-            filesystem.rm_file(path)
+    kept = {_record_name(*shard) for shard in keep} | {shard_uri("", *shard).lstrip("/") for shard in keep}
+    for part in (*SPLITS, RECORDS):
+        for name in list_folder(join(directory, part)):
+            ours = name if part == RECORDS else f"{part}/{name}"
+            if ours not in kept and name.endswith(WRITTEN_ENDINGS):
+                filesystem.rm_file(f"{folder}/{part}/{name}")
 
 
-def _write_shards(shards: list[Shard], source: Source, directory: str, max_frames: int) -> Iterator[ShardOutcome]:
+def _write_shards(shards: list[Shard], source: Source, directory: str) -> Iterator[ShardOutcome]:
     if not shards:
         return
     # One row is one shard, and pickled it stays one whatever Ray Data does to blocks.
     rows = ray.data.from_items([{"shard": pickle.dumps(shard)} for shard in shards], override_num_blocks=len(shards))
-    task = partial(_run_task, source=source, directory=directory, max_frames=max_frames)
+    task = partial(_run_task, source=source, directory=directory)
     for row in rows.map(task, num_cpus=CPUS_PER_SHARD).iter_rows():
-        outcome = json.loads(row["outcome"])
-        outcome["quarantined"] = [Quarantined(**record) for record in outcome["quarantined"]]
-        yield ShardOutcome(**outcome)
+        yield _from_json(json.loads(row["outcome"]))
 
 
-def _run_task(row: dict[str, Any], source: Source, directory: str, max_frames: int) -> dict[str, str]:
-    outcome = make_shard(pickle.loads(row["shard"]), source, directory, max_frames)
+def _run_task(row: dict[str, Any], source: Source, directory: str) -> dict[str, str]:
+    outcome = make_shard(pickle.loads(row["shard"]), source, directory)
     return {"outcome": json.dumps(asdict(outcome))}
 
 
-def make_shard(shard: Shard, source: Source, directory: str, max_frames: int) -> ShardOutcome:
-    """Read the clips of a shard and write those that are good to its file; no file if there are none."""
+def make_shard(shard: Shard, source: Source, directory: str) -> ShardOutcome:
+    """Read the clips of a shard, write those that are good to its file (no file if there are none), then its record."""
     rows, digests, quarantined = [], [], []
+    final = True
     for entry in shard.entries:
         try:
-            row = clip_to_row(prepare_clip(source.read(entry), max_frames))
+            row = clip_to_row(prepare_clip(source.read(entry), shard.max_frames))
             digests.append(row_digest(row))
         except BadClipError as error:
             quarantined.append(Quarantined(entry.id, entry.split, entry.location, str(error)))
         except Exception as error:  # whatever one file does to its reader, the run goes on
+            final = False
             reason = f"{type(error).__name__}: {error}"
             quarantined.append(Quarantined(entry.id, entry.split, entry.location, reason))
         else:
             rows.append(row)
     if rows:
-        write_shard(shard_uri(directory, shard.split, shard.index), rows)
-    return ShardOutcome(shard.split, shard.index, [row["num_frames"] for row in rows], digests, quarantined)
+        write_shard(shard_uri(directory, shard.split, shard.key), rows)
+    frames = [row["num_frames"] for row in rows]
+    outcome = ShardOutcome(shard.split, shard.key, frames, digests, quarantined, final)
+    if final:
+        write_json(join(directory, RECORDS, _record_name(shard.split, shard.key)), asdict(outcome))
+    return outcome
+
+
+def _record_name(split: str, key: str) -> str:
+    return f"{split}-{key}.json"
+
+
+def _from_json(plain: dict[str, Any]) -> ShardOutcome:
+    return ShardOutcome(**plain | {"quarantined": [Quarantined(**record) for record in plain["quarantined"]]})
 
 
 def _refuse_too_many(quarantined: list[Quarantined], total: int, max_bad_share: float, quarantine_uri: str) -> None:
@@ -209,7 +218,7 @@ def _summarise(
     return SplitSummary(
         clips=len(frames),
         quarantined=sum(record.split == split for record in quarantined),
-        shards=len(shards),
+        files=[shard_uri("", split, outcome.key).rsplit("/", 1)[-1] for outcome in shards],
         shortest=min(frames),
         median=float(np.median(frames)),
         longest=max(frames),

@@ -2,28 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import importlib
 from typing import Final
 
-from signdpo.config import CorpusConfig
+from signdpo.config import ConfigError, CorpusConfig, did_you_mean
 from signdpo.corpora.source import Source
 
-
-def _synthetic(corpus: CorpusConfig) -> Source:
-    from signdpo.corpora.synthetic.source import SyntheticSource
-
-    return SyntheticSource(corpus.synthetic, corpus.language)
-
-
-def _uni_sign(corpus: CorpusConfig) -> Source:
-    from signdpo.corpora.uni_sign import UniSignSource
-
-    return UniSignSource(str(corpus.root), corpus.language)
-
-
-_KINDS: Final[dict[str, Callable[[CorpusConfig], Source]]] = {"synthetic": _synthetic, "uni_sign": _uni_sign}
+# kind -> "module:class"; the class is made from a `CorpusConfig`. Modules are imported when they are asked for.
+KINDS: Final[dict[str, str]] = {
+    "synthetic": "signdpo.corpora.synthetic.source:SyntheticSource",
+    "uni_sign": "signdpo.corpora.uni_sign:UniSignSource",
+}
 
 
 def open_source(corpus: CorpusConfig) -> Source:
-    """The reader that `corpus.kind` names. Nothing is read from the corpus yet."""
-    return _KINDS[corpus.kind](corpus)
+    """The reader that `corpus.kind` names. Nothing is read from the corpus yet.
+
+    Raises:
+        ConfigError: if there is no such kind, or the reader cannot do what the section asks for.
+    """
+    if corpus.kind not in KINDS:
+        raise ConfigError(f"corpus.kind={corpus.kind} is not a kind of corpus{did_you_mean(corpus.kind, KINDS)}")
+    module, _, name = KINDS[corpus.kind].partition(":")
+    source: Source = getattr(importlib.import_module(module), name)(corpus)
+    return source

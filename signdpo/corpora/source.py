@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+import hashlib
+from collections.abc import Callable, Iterable
+from dataclasses import astuple, dataclass, replace
+from typing import Final, Protocol
 
 from signdpo.skeleton.clip import Clip
+from signdpo.storage import FileInfo, list_files
 
 SPLITS = ("train", "dev", "test")
+MISSING: Final = "missing"
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,9 @@ class Entry:
         text: the reference sentence.
         gloss: glosses in sign order, if any.
         signer: who signs, if known.
+        size: of the clip's file in bytes, 0 if unknown. It stands in for the length before anything is read.
+        stamp: changes when the clip's file does (modification time or the like); `MISSING` if there is no file, empty
+            where there are no files.
     """
 
     id: str
@@ -29,12 +36,21 @@ class Entry:
     text: str
     gloss: tuple[str, ...] = ()
     signer: str = ""
+    size: int = 0
+    stamp: str = ""
 
 
 class Source(Protocol):
-    """A corpus on disk (or a synthetic one). Instances are pickled to Ray workers, so they hold settings, no data."""
+    """A corpus on disk (or a synthetic one). Instances are pickled to Ray workers, so they hold settings, no data.
+
+    Attributes:
+        language: of the sentences.
+        reading: a short text of all that, beside an entry and its file, decides what `read` returns: the kind of reader
+            and its version, its settings, the corpus' root.
+    """
 
     language: str
+    reading: str
 
     def entries(self, split: str) -> list[Entry]:
         """List a split, cheaply: no clip is read. Raises `FileNotFoundError` with the remedy if it is not there."""
@@ -48,6 +64,18 @@ class Source(Protocol):
         """
         ...
 
-    def fingerprint(self) -> str:
-        """A short hash of all that decides what `entries` lists and `read` returns, short of the files' bytes."""
-        ...
+
+def with_files(entries: list[Entry], folder: str, name_of: Callable[[str], str]) -> list[Entry]:
+    """The entries with size and stamp of their files; `name_of` makes a location the file's name in `folder`."""
+    files = list_files(folder, (name_of(entry.location) for entry in entries))
+    nothing = FileInfo(0, MISSING)
+    found = ((entry, files.get(name_of(entry.location), nothing)) for entry in entries)
+    return [replace(entry, size=info.size, stamp=info.stamp) for entry, info in found]
+
+
+def fingerprint(source: Source, entries: Iterable[Entry]) -> str:
+    """A hash of all that decides what a listing's clips will be: 16 hexadecimal digits. No clip is read."""
+    digest = hashlib.sha256(f"{source.language} {source.reading}".encode())
+    for entry in entries:
+        digest.update(repr(astuple(entry)).encode(errors="backslashreplace"))
+    return digest.hexdigest()[:16]

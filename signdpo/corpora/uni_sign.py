@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-import fsspec
 import numpy as np
 
-from signdpo.corpora.source import SPLITS, Entry
+from signdpo.config import CorpusConfig
+from signdpo.corpora.source import Entry, with_files
 from signdpo.corpora.unpickling import MEBIBYTE, load_pickle
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.skeleton.layout import COCO_WHOLEBODY_133
@@ -31,13 +30,13 @@ class UniSignSource:
     and, where a file holds more than the clip, the first and past-the-last frame `start` and `end`.
 
     Args:
-        root: the folder, local or any fsspec URI.
-        language: of the sentences.
+        corpus: `root` (the folder, local or any fsspec URI) and `language` count.
     """
 
-    def __init__(self, root: str, language: str) -> None:
-        self.root = absolute(root)
-        self.language = language
+    def __init__(self, corpus: CorpusConfig) -> None:
+        self.root = absolute(str(corpus.root))
+        self.language = corpus.language
+        self.reading = f"uni_sign/1 {self.root}"
 
     def entries(self, split: str) -> list[Entry]:
         """List a split in the order of its labels.
@@ -60,7 +59,8 @@ class UniSignSource:
             raise BadClipError(f"{path}: {error}") from error
         if not isinstance(labels, dict) or not all(isinstance(label, dict) for label in labels.values()):
             raise BadClipError(f"{path} is not a mapping of ids to labels (name, gloss, text, video_path)")
-        return [_entry(str(id_), split, label) for id_, label in labels.items()]
+        entries = [_entry(str(id_), split, label) for id_, label in labels.items()]
+        return with_files(entries, f"{self.root}/pose_format", _pose_name)
 
     def read(self, entry: Entry) -> Clip:
         """Read one clip: keypoints `(frames, 69, 3)` float32, in whatever unit the corpus has (mostly shares of the
@@ -77,17 +77,6 @@ class UniSignSource:
         keypoints = _keypoints(pose)
         return Clip(entry.id, entry.text, keypoints, gloss=entry.gloss, signer=entry.signer)
 
-    def fingerprint(self) -> str:
-        """A hash of the root and of the bytes of the labels; 16 hexadecimal digits."""
-        digest = hashlib.sha256(f"uni_sign {self.root} {self.language}".encode())
-        for split in SPLITS:
-            try:
-                with fsspec.open(self._labels_path(split), "rb") as file:
-                    digest.update(hashlib.sha256(file.read()).digest())
-            except FileNotFoundError:
-                digest.update(b"missing")
-        return digest.hexdigest()[:16]
-
     def _labels_path(self, split: str) -> str:
         return f"{self.root}/labels.{split}"
 
@@ -97,7 +86,11 @@ class UniSignSource:
         path = PurePosixPath(location)
         if path.is_absolute() or ".." in path.parts:
             raise BadClipError(f"video_path {location} leads out of the corpus")
-        return f"{self.root}/pose_format/{location.replace('.mp4', '.pkl')}"
+        return f"{self.root}/pose_format/{_pose_name(location)}"
+
+
+def _pose_name(location: str) -> str:
+    return location.replace(".mp4", ".pkl")
 
 
 def _entry(id_: str, split: str, label: dict[Any, Any]) -> Entry:

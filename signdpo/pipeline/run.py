@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import yaml
@@ -9,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from signdpo.config import Config, ConfigError, parse_config
+from signdpo.corpora.planning import list_entries
 from signdpo.corpora.registry import open_source
+from signdpo.corpora.source import fingerprint
 from signdpo.negatives.skeletons import check_operations
 from signdpo.pipeline.aligning import align
 from signdpo.pipeline.cluster import Demand, check_resources, start_ray
@@ -85,8 +88,13 @@ def stages_of(config: Config) -> list[Stage]:
     corpus = open_source(config.corpus)
     tree = config.model_dump(mode="json")
 
+    @cache
+    def listed() -> str:
+        entries = list_entries(corpus, config.corpus.limit)
+        return fingerprint(corpus, (entry for split in entries.values() for entry in split))
+
     def clips(before: dict[str, Outputs]) -> dict[str, Any]:
-        return {"corpus": tree["corpus"], "source": corpus.fingerprint()}
+        return {"corpus": tree["corpus"], "source": listed()}
 
     def policy(before: dict[str, Outputs]) -> dict[str, Any]:
         own = {key: tree[key] for key in ("seed", "policy", "pretrain")}

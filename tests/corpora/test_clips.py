@@ -10,7 +10,9 @@ import pytest
 
 from signdpo.corpora.clips import (
     CLIP_SCHEMA,
+    Manifest,
     Quarantined,
+    SplitSummary,
     clip_to_row,
     keypoints_of,
     prepare_clip,
@@ -18,6 +20,7 @@ from signdpo.corpora.clips import (
     read_quarantine,
     row_digest,
     shard_uri,
+    write_manifest,
     write_quarantine,
     write_shard,
 )
@@ -31,8 +34,17 @@ def clip(id_: str = "a", frames: int = 3) -> Clip:
     return Clip(id_, "a word", keypoints, ("A", "WORD"), np.array([[0, 1], [1, 3]], np.int32), "anna")
 
 
+def store(directory: str, split: str, **shards: Clip) -> None:
+    """Shards of one clip each, in the order of the arguments."""
+    for key, stored in shards.items():
+        write_shard(shard_uri(directory, split, key), [clip_to_row(stored)])
+    files = [f"part-{key}.parquet" for key in shards]
+    summary = SplitSummary(clips=len(shards), quarantined=0, files=files, shortest=3, median=3, longest=3)
+    write_manifest(directory, Manifest(language="en", source="", layout="", content_hash="", splits={split: summary}))
+
+
 def test_a_stored_clip_comes_back_rounded_to_half_precision(tmp_path: Path) -> None:
-    write_shard(shard_uri(str(tmp_path), "train", 0), [clip_to_row(clip())])
+    store(str(tmp_path), "train", only=clip())
     row = read_clips(tmp_path, "train").to_pylist()[0]
     keypoints = keypoints_of(row["keypoints"], row["num_frames"])
     np.testing.assert_array_equal(keypoints, clip().keypoints.astype(np.float16).astype(np.float32))
@@ -41,18 +53,17 @@ def test_a_stored_clip_comes_back_rounded_to_half_precision(tmp_path: Path) -> N
 
 
 def test_shards_are_plain_parquet_of_the_clip_schema(tmp_path: Path) -> None:
-    uri = shard_uri(str(tmp_path), "train", 3)
+    uri = shard_uri(str(tmp_path), "train", "0a")
     write_shard(uri, [clip_to_row(clip())])
-    assert uri.endswith("/train/part-00003.parquet")
+    assert uri.endswith("/train/part-0a.parquet")
     assert pq.read_schema(uri).equals(CLIP_SCHEMA)
-    assert [path.name for path in (tmp_path / "train").iterdir()] == ["part-00003.parquet"]
+    assert [path.name for path in (tmp_path / "train").iterdir()] == ["part-0a.parquet"]
 
 
 @pytest.mark.parametrize("where", ["{tmp_path}", "file://{tmp_path}", "memory://signdpo-clips"])
 def test_a_split_is_read_in_the_order_of_its_shards_from_any_storage(tmp_path: Path, where: str) -> None:
     directory = where.format(tmp_path=tmp_path)
-    for index, id_ in ((1, "b"), (0, "a"), (2, "c")):
-        write_shard(shard_uri(directory, "dev", index), [clip_to_row(clip(id_))])
+    store(directory, "dev", z=clip("a"), a=clip("b"), c=clip("c"))
     table = read_clips(directory, "dev", columns=["id", "num_frames"])
     assert table.to_pydict() == {"id": ["a", "b", "c"], "num_frames": [3, 3, 3]}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import os
 import pickle
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,14 @@ import pytest
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.registry import open_source
-from signdpo.corpora.source import Entry
+from signdpo.corpora.source import MISSING, Entry, fingerprint
 from signdpo.corpora.uni_sign import UniSignSource
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import COCO_WHOLEBODY_133
+
+
+def open_at(root: Path) -> UniSignSource:
+    return UniSignSource(CorpusConfig(kind="uni_sign", root=str(root)))
 
 
 def pose(frames: int, joints: int = 133, people: int = 1) -> dict[str, Any]:
@@ -35,7 +40,7 @@ def write_corpus(root: Path, poses: dict[str, Any], split: str = "train", **labe
         labels[name] = {"name": name, "gloss": "A B", "text": "a word", "video_path": f"{name}.mp4", **label}
         (root / "pose_format" / f"{name}.pkl").write_bytes(pickle.dumps(content))
     (root / f"labels.{split}").write_bytes(gzip.compress(pickle.dumps(labels)))
-    return UniSignSource(str(root), "en")
+    return open_at(root)
 
 
 def read_one(root: Path, content: Any, **label: Any) -> np.ndarray:
@@ -45,7 +50,8 @@ def read_one(root: Path, content: Any, **label: Any) -> np.ndarray:
 
 def test_labels_are_listed_in_their_order(tmp_path: Path) -> None:
     source = write_corpus(tmp_path, {"b": pose(1), "a": pose(1)})
-    assert source.entries("train") == [
+    listed = [replace(entry, size=0, stamp="") for entry in source.entries("train")]
+    assert listed == [
         Entry("b", "train", "b.mp4", "a word", ("A", "B")),
         Entry("a", "train", "a.mp4", "a word", ("A", "B")),
     ]
@@ -58,13 +64,13 @@ def test_glosses_come_as_lists_or_strings(tmp_path: Path, gloss: Any, expected: 
 
 def test_plain_pickled_labels_are_read(tmp_path: Path) -> None:
     (tmp_path / "labels.dev").write_bytes(pickle.dumps({"a": {"text": "t", "video_path": "a.mp4"}}))
-    assert UniSignSource(str(tmp_path), "en").entries("dev") == [Entry("a", "dev", "a.mp4", "t")]
+    assert open_at(tmp_path).entries("dev") == [Entry("a", "dev", "a.mp4", "t", stamp=MISSING)]
 
 
 @pytest.mark.parametrize("split", ["train", "dev", "test"])
 def test_a_missing_split_is_named_with_the_remedy(tmp_path: Path, split: str) -> None:
     with pytest.raises(FileNotFoundError, match=rf"labels\.{split} is missing.*corpus\.root={tmp_path}"):
-        UniSignSource(str(tmp_path), "en").entries(split)
+        open_at(tmp_path).entries(split)
 
 
 def test_joints_are_those_of_the_layout(tmp_path: Path) -> None:
@@ -113,16 +119,30 @@ def test_a_missing_clip_is_named(tmp_path: Path) -> None:
         read_one(tmp_path, pose(1), video_path="gone.mp4")
 
 
-def test_the_fingerprint_changes_with_the_labels(tmp_path: Path) -> None:
-    before = write_corpus(tmp_path, {"a": pose(1)}).fingerprint()
-    assert write_corpus(tmp_path, {"a": pose(1)}).fingerprint() == before
-    assert write_corpus(tmp_path, {"a": pose(1)}, text="another word").fingerprint() != before
+def test_the_fingerprint_changes_with_the_labels_and_the_poses(tmp_path: Path) -> None:
+    def fingerprint_of(clip: dict[str, Any], **label: Any) -> str:
+        source = write_corpus(tmp_path, {"a": clip}, **label)
+        os.utime(tmp_path / "pose_format" / "a.pkl", (1, 1))
+        return fingerprint(source, source.entries("train"))
+
+    before = fingerprint_of(pose(1))
+    assert fingerprint_of(pose(1)) == before
+    assert fingerprint_of(pose(1), text="another word") != before
+    assert fingerprint_of(pose(2)) != before
+
+
+def test_a_listing_says_which_files_are_there(tmp_path: Path) -> None:
+    source = write_corpus(tmp_path, {"short": pose(1), "long": pose(9), "gone": pose(1)})
+    (tmp_path / "pose_format" / "gone.pkl").unlink()
+    short, long, gone = source.entries("train")
+    assert 0 < short.size < long.size
+    assert (gone.size, gone.stamp) == (0, MISSING)
 
 
 @pytest.mark.parametrize(("name", "clips"), [("CSL_Daily.labels.train", 18401), ("How2Sign.labels.test", 2349)])
 def test_published_labels_are_read(shared_data: Path, tmp_path: Path, name: str, clips: int) -> None:
     os.symlink(shared_data / "labels" / name, tmp_path / "labels.train")
-    entries = UniSignSource(str(tmp_path), "en").entries("train")
+    entries = open_at(tmp_path).entries("train")
     assert len(entries) == clips
     assert all(entry.text and entry.location.endswith(".mp4") for entry in entries)
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-
-from signdpo.config import SyntheticConfig
+from signdpo.config import ConfigError, CorpusConfig
 from signdpo.corpora.source import SPLITS, Entry
 from signdpo.corpora.synthetic.grammar import sentences
 from signdpo.corpora.synthetic.rendering import make_signer, render
@@ -20,18 +18,18 @@ class SyntheticSource:
     size of one split changes nothing in another.
 
     Args:
-        config: sizes, signers, noise and seed.
-        language: of the sentences; only "en" exists.
+        corpus: its section `synthetic` counts: sizes, signers, noise and seed.
 
     Raises:
-        ValueError: for another language.
+        ConfigError: for a language other than English.
     """
 
-    def __init__(self, config: SyntheticConfig, language: str = "en") -> None:
-        if language != "en":
-            raise ValueError(f"corpus.language is {language!r}, but the synthetic corpus is English: set it to en")
-        self.config = config
-        self.language = language
+    def __init__(self, corpus: CorpusConfig) -> None:
+        if corpus.language != "en":
+            raise ConfigError(f"corpus.language={corpus.language}: the synthetic corpus is English, set it to en")
+        self.config = corpus.synthetic
+        self.language = corpus.language
+        self.reading = f"{VERSION} {self.config.model_dump_json()}"
 
     def entries(self, split: str) -> list[Entry]:
         """List a split; the location of an entry, such as `train/12`, is the seed of its clip."""
@@ -62,7 +60,3 @@ class SyntheticSource:
         except ValueError as error:
             raise BadClipError(f"{entry.location} signed by {entry.signer!r}: {error}") from error
         return Clip(entry.id, entry.text, keypoints, entry.gloss, spans, entry.signer)
-
-    def fingerprint(self) -> str:
-        """A short hash of the configuration and the version of the synthetic language."""
-        return hashlib.sha256(f"{VERSION} {self.config.model_dump_json()}".encode()).hexdigest()[:16]
