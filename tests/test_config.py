@@ -38,6 +38,14 @@ def test_corpus_on_disk_needs_a_root() -> None:
         load_config(None, ["corpus.kind=uni_sign"])
 
 
+def test_random_frames_need_frames_to_draw_from() -> None:
+    with pytest.raises(ConfigError, match=r"set corpus\.stored_frames to more, for example 1024"):
+        load_config(None, ["pretrain.frame_sampling=random"])
+    with pytest.raises(ConfigError, match="stored_frames=10 is less than max_frames=256"):
+        load_config(None, ["corpus.stored_frames=10"])
+    load_config(None, ["pretrain.frame_sampling=random", "corpus.stored_frames=1024"])
+
+
 def test_malformed_override_says_what_is_expected() -> None:
     with pytest.raises(ConfigError, match="expected key=value"):
         load_config(None, ["dpo.beta"])

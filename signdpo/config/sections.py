@@ -44,6 +44,7 @@ class CorpusConfig(Section):
     hold_out: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     language: Literal["en", "zh", "de"] = "en"
     max_frames: Count = 256
+    stored_frames: Count | None = None
     max_bad_share: Share = 0.05
     shard_rows: Count = 256
     limit: Count | None = None
@@ -53,6 +54,8 @@ class CorpusConfig(Section):
     def _root_is_given(self) -> CorpusConfig:
         if self.kind != "synthetic" and self.root is None:
             raise ValueError(f"corpus.root is missing: corpus.kind={self.kind} reads clips from a folder")
+        if self.stored_frames is not None and self.stored_frames < self.max_frames:
+            raise ValueError(f"stored_frames={self.stored_frames} is less than max_frames={self.max_frames}")
         return self
 
 
@@ -97,6 +100,7 @@ class PretrainConfig(Section):
     weight_decay: NonNegative = 0.01
     label_smoothing: Share = 0.05
     dropout: Share = 0.05
+    frame_sampling: Literal["even", "random"] = "even"
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     clip_grad_norm: Positive = 1.0
 
@@ -218,6 +222,15 @@ class Config(Section):
     dpo: DpoConfig = DpoConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     resources: ResourcesConfig = ResourcesConfig()
+
+    @model_validator(mode="after")
+    def _random_frames_are_stored(self) -> Config:
+        if self.pretrain.frame_sampling == "random" and (self.corpus.stored_frames or 0) <= self.corpus.max_frames:
+            raise ValueError(
+                f"pretrain.frame_sampling=random draws from frames beyond corpus.max_frames={self.corpus.max_frames}: "
+                f"set corpus.stored_frames to more, for example {4 * self.corpus.max_frames}"
+            )
+        return self
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

@@ -22,7 +22,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from signdpo.skeleton.clip import BadClipError, Clip
+from signdpo.skeleton.clip import BadClipError, Clip, draw_frames, sample_frames, sampled_spans
 from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
 from signdpo.skeleton.normalisation import normalise
 from signdpo.storage import is_local, join, read_text, write_text
@@ -83,15 +83,30 @@ def keypoints_of(keypoints: np.ndarray | Sequence[float], num_frames: int) -> np
     return np.array(keypoints, dtype=np.float32).reshape(num_frames, NUM_JOINTS, CHANNELS)
 
 
+def shorten_row(row: dict[str, Any], max_frames: int, rng: np.random.Generator | None = None) -> dict[str, Any]:
+    """A stored row with at most `max_frames` frames, evenly spaced or, given `rng`, drawn at random; float16 stays."""
+    if row["num_frames"] <= max_frames:
+        return row
+    stored = np.asarray(row["keypoints"], dtype=np.float16).reshape(row["num_frames"], NUM_JOINTS, CHANNELS)
+    frames = sample_frames(len(stored), max_frames) if rng is None else draw_frames(len(stored), max_frames, rng)
+    spans = sampled_spans(np.asarray(row["gloss_spans"], dtype=np.int32), frames)
+    return row | {"num_frames": max_frames, "keypoints": stored[frames].ravel(), "gloss_spans": spans}
+
+
 def shard_uri(directory: str, split: str, key: str) -> str:
     return join(directory, split, f"part-{key}.parquet")
 
 
+def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows of `clip_to_row` as a table of `CLIP_SCHEMA`."""
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in CLIP_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=CLIP_SCHEMA)
+
+
 def write_shard(uri: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of `clip_to_row` to one Parquet file, whole or not at all."""
-    columns = [pa.array([row[field.name] for row in rows], field.type) for field in CLIP_SCHEMA]
     buffer = pa.BufferOutputStream()
-    table = pa.Table.from_arrays(columns, schema=CLIP_SCHEMA)
+    table = to_table(rows)
     # No two coordinates are equal, so dictionaries only cost. Splitting bytes would save another quarter of the space,
     # but few readers other than Arrow know it for half precision.
     pq.write_table(table, buffer, compression="zstd", use_dictionary=False)

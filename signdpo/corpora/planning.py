@@ -57,9 +57,9 @@ def plan_shards(source: Source, corpus: CorpusConfig) -> tuple[list[Shard], list
             first_split[entry.id] = split
             accepted.append(entry)
         accepted.sort(key=lambda entry: entry.size)  # stable: a corpus of unknown sizes keeps its order
+        frames = (split == "train" and corpus.stored_frames) or corpus.max_frames
         for entries in cut(accepted, corpus.shard_rows):
-            key = _shard_key(source, entries, corpus.max_frames)
-            shards.append(Shard(split, key, entries, corpus.max_frames))
+            shards.append(Shard(split, _shard_key(source, entries, frames), entries, frames))
     return shards, duplicates
 
 

@@ -19,7 +19,7 @@ from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.negatives.perturber import LanguagePerturber, choose_rejected
 from signdpo.negatives.salience import measure_salience
-from signdpo.negatives.seeding import derive_seed
+from signdpo.seeding import derive_seed
 from signdpo.negatives.skeletons import UNCHANGED, skeleton_negatives
 from signdpo.storage import fetch_folder
 

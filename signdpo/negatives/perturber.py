@@ -18,7 +18,7 @@ from signdpo.config import PerturberConfig
 from signdpo.models.batch import tokenize
 from signdpo.models.translator import IGNORED
 from signdpo.negatives.sampling import SeededSampling
-from signdpo.negatives.seeding import derive_seed
+from signdpo.seeding import derive_seed
 
 EXTRA_TOKENS = 8  # a wrong sentence may be so much longer than its reference
 

@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import torch
 
-
-def derive_seed(*parts: str | int) -> int:
-    """A 63-bit seed from `(run seed, epoch, clip id, level, ...)`, the same on every machine and in every process."""
-    text = "\x1f".join(str(part) for part in parts)
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big") >> 1
+from signdpo.seeding import derive_seed
 
 
 def generator(*parts: str | int) -> torch.Generator:

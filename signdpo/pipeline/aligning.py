@@ -21,7 +21,7 @@ WARM_STEPS = 3  # first batches, which wait for the generators to load their mod
 def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     """Align on the train split, keep the checkpoint with the best dev BLEU-4 as `align/policy`."""
     config, reference_hash = context.config, before["pretrain"]["policy_hash"]
-    store = ClipStore.load(context.path("clips"), "train")
+    store = ClipStore.load(context.path("clips"), "train", max_frames=config.corpus.max_frames)
     schedule = Schedule(
         store.num_frames,
         epochs=config.dpo.epochs,

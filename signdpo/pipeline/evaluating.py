@@ -41,7 +41,7 @@ def translate_splits(context: RunContext, policies: dict[str, str]) -> dict[str,
         LostRowsError: unless there is exactly one translation of every clip.
     """
     config = context.config
-    store = ClipStore.load(context.path("clips"), *SPLITS)
+    store = ClipStore.load(context.path("clips"), *SPLITS, max_frames=config.corpus.max_frames)
     size = config.evaluation.batch_size
     schedule = Schedule(store.num_frames, epochs=1, batch_size=size, workers=1, seed=config.seed, shuffle=False)
     translated = on_actors(store.stream(schedule.blocks()), Translate, (config, policies), config)

@@ -60,7 +60,7 @@ def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) ->
 def mine_failures(context: RunContext, policy: str) -> list[dict[str, Any]]:
     """Sampled hypotheses that differ from their references, as rows of `id`, `reference` and `hypothesis`."""
     config = context.config
-    store = ClipStore.load(context.path("clips"), "train")
+    store = ClipStore.load(context.path("clips"), "train", max_frames=config.corpus.max_frames)
     chosen = np.random.default_rng(config.seed).permutation(len(store))[: config.negatives.perturber.mine_clips]
     schedule = Schedule(
         store.num_frames[chosen],

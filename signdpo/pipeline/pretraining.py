@@ -37,7 +37,7 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
         context.console.print(f"  the policy {config.policy.init} is taken as it is")
         return {"policy_hash": policy.hash()}
 
-    store = ClipStore.load(context.path("clips"), "train")
+    store = ClipStore.load(context.path("clips"), "train", max_frames=config.corpus.max_frames)
     workers = config.resources.pretrain_workers
     schedule = Schedule(
         store.num_frames,
@@ -64,7 +64,9 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
         workers=workers,
         cpus=config.resources.cpus_per_pretrain_worker,
         score=SCORE,
-        stream=lambda step: store.stream(schedule.blocks(step)),
+        stream=lambda step: store.stream(
+            schedule.blocks(step), draw_seed=config.seed if config.pretrain.frame_sampling == "random" else None
+        ),
     )
     best = keep_best(result, target, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")

@@ -10,7 +10,7 @@ import numpy as np
 import ray
 
 from signdpo.config import Config
-from signdpo.corpora.clips import keypoints_of, read_clips, read_quarantine
+from signdpo.corpora.clips import keypoints_of, read_clips, read_quarantine, shorten_row
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.negatives.generator import NegativeGenerator
 from signdpo.pipeline.evaluating import SPLITS, SYSTEMS
@@ -60,25 +60,31 @@ def likelihood_warning(rows: Sequence[dict[str, Any]]) -> str:
 
 
 def examples(context: RunContext, before: dict[str, Outputs], count: int) -> list[TranslationExample]:
-    """Dev sentences on which baseline and aligned differ, in the order of the corpus; then others."""
+    """Dev sentences on which baseline and aligned differ, then others, evenly spaced from short clips to long ones."""
     ids = read_clips(context.path("clips"), "dev", columns=["id"])["id"].to_pylist()
     columns = [
         read_text(context.path("evaluation", f"dev.{name}.txt")).split("\n")[: len(ids)]
         for name in ("references", *SYSTEMS)
     ]
     rows = [TranslationExample(*row) for row in zip(ids, *columns, strict=True)]
-    return sorted(rows, key=lambda row: row.baseline == row.aligned)[:count]
+    differing = [row for row in rows if row.baseline != row.aligned]
+    pool = differing if len(differing) >= count else sorted(rows, key=lambda row: row.baseline == row.aligned)[:count]
+    return [pool[place] for place in np.linspace(0, len(pool) - 1, min(count, len(pool))).astype(int)]
 
 
 def pictured_negatives(context: RunContext, before: dict[str, Outputs], count: int) -> list[NegativeExample]:
-    """The first epoch's negatives of the first training clips, made again: the very ones that were trained on."""
+    """The first epoch's negatives of a few training clips, made again: the very ones that were trained on."""
     config = context.config
-    clips = read_clips(context.path("clips"), "train").slice(0, count)
+    clips = read_clips(context.path("clips"), "train")
+    # Shards hold clips of like length, so the first clips are the shortest.
+    chosen = np.linspace(0, clips.num_rows - 1, min(count, clips.num_rows)).astype(int)
+    rows = clips.take(chosen).to_pylist()
+    rows = [shorten_row(row, config.corpus.max_frames) for row in rows]
     resources = config.resources
     make = _generate.options(num_cpus=resources.cpus_per_generator, num_gpus=resources.gpus_per_generator)
     arguments = (config, context.baseline, before["pretrain"]["policy_hash"], context.perturber)
-    batch = ray.get(make.remote(arguments, clips.to_pylist()))
-    return [_example(batch, row) for row in range(clips.num_rows)]
+    batch = ray.get(make.remote(arguments, rows))
+    return [_example(batch, row) for row in range(len(rows))]
 
 
 @ray.remote

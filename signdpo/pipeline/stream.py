@@ -18,8 +18,9 @@ import ray.data
 from ray.data import ExecutionOptions
 from ray.train import DataConfig
 
-from signdpo.corpora.clips import CLIP_SCHEMA, shard_files
+from signdpo.corpora.clips import CLIP_SCHEMA, shard_files, shorten_row, to_table
 from signdpo.pipeline.schedule import Block
+from signdpo.seeding import derive_seed
 
 READ_CPUS = 0.5  # a task that only copies rows out of shared memory
 READERS = 2  # such tasks at a time: left alone, Ray starts a process for every free fraction of a CPU
@@ -32,8 +33,9 @@ class ClipStore:
     Args:
         shards: references to `pa.Table`.
         shard_of, row_of: `(clips,)` where each clip is.
-        num_frames: `(clips,)` its length.
+        num_frames: `(clips,)` its length, `max_frames` at most.
         ids: its id.
+        max_frames: rows longer than that are shortened on their way out.
     """
 
     shards: list[ray.ObjectRef]
@@ -41,9 +43,10 @@ class ClipStore:
     row_of: np.ndarray
     num_frames: np.ndarray
     ids: list[str]
+    max_frames: int
 
     @classmethod
-    def load(cls, clips: str, *splits: str) -> ClipStore:
+    def load(cls, clips: str, *splits: str, max_frames: int) -> ClipStore:
         """Read the shards of some splits in parallel. Losing a node loses nothing: Ray runs the read again."""
         files = [file for split in splits for file in shard_files(clips, split)]
         read = [_read_shard.remote(clips, file) for file in files]
@@ -52,15 +55,19 @@ class ClipStore:
             shards=[table for table, _ in read],
             shard_of=np.concatenate([np.full(len(ids), shard) for shard, (ids, _) in enumerate(headers)]),
             row_of=np.concatenate([np.arange(len(ids)) for ids, _ in headers]),
-            num_frames=np.concatenate([frames for _, frames in headers]),
+            num_frames=np.minimum(np.concatenate([frames for _, frames in headers]), max_frames),
             ids=[clip for ids, _ in headers for clip in ids],
+            max_frames=max_frames,
         )
 
     def __len__(self) -> int:
         return len(self.ids)
 
-    def stream(self, blocks: Sequence[Block]) -> ray.data.Dataset:
-        """A dataset of these blocks: the rows of their clips, with `epoch` and `step` columns."""
+    def stream(self, blocks: Sequence[Block], *, draw_seed: int | None = None) -> ray.data.Dataset:
+        """A dataset of these blocks: the rows of their clips, with `epoch` and `step` columns.
+
+        Clips stored longer than `max_frames` are sampled evenly or, given a seed, at random and anew each epoch.
+        """
         # Flat arrays, since every task unpickles all of this.
         recipe = Recipe(
             shards=self.shards,
@@ -69,6 +76,8 @@ class ClipStore:
             row_of=np.concatenate([self.row_of[block.rows] for block in blocks]),
             epochs=np.concatenate([block.epochs for block in blocks]),
             steps=np.concatenate([block.steps for block in blocks]),
+            max_frames=self.max_frames,
+            draw_seed=draw_seed,
         )
         return ray.data.range(len(blocks), override_num_blocks=len(blocks)).map_batches(
             gather_rows,
@@ -89,6 +98,8 @@ class Recipe:
     row_of: np.ndarray
     epochs: np.ndarray
     steps: np.ndarray
+    max_frames: int
+    draw_seed: int | None
 
 
 @ray.remote(num_cpus=READ_CPUS, num_returns=2)
@@ -107,10 +118,21 @@ def gather_rows(batch: dict[str, np.ndarray], recipe: Recipe) -> pa.Table:
         needed = np.unique(shard_of).tolist()
         shards = dict(zip(needed, ray.get([recipe.shards[shard] for shard in needed]), strict=True))
         picked = [shards[shard].slice(row, 1) for shard, row in zip(shard_of.tolist(), row_of.tolist(), strict=True)]
-        rows = pa.concat_tables(picked).combine_chunks()
+        rows = _shortened(pa.concat_tables(picked).combine_chunks(), recipe, recipe.epochs[span])
         rows = rows.append_column("epoch", pa.array(recipe.epochs[span]))
         tables.append(rows.append_column("step", pa.array(recipe.steps[span])))
     return pa.concat_tables(tables)
+
+
+def _shortened(rows: pa.Table, recipe: Recipe, epochs: np.ndarray) -> pa.Table:
+    if len(rows) == 0 or max(rows["num_frames"].to_numpy()) <= recipe.max_frames:
+        return rows
+    shortened = []
+    for row, epoch in zip(rows.to_pylist(), epochs.tolist(), strict=True):
+        seed = recipe.draw_seed
+        rng = None if seed is None else np.random.default_rng(derive_seed(seed, epoch, row["id"], "frames"))
+        shortened.append(shorten_row(row, recipe.max_frames, rng))
+    return to_table(shortened)
 
 
 class ScheduledDataConfig(DataConfig):

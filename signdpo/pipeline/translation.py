@@ -12,7 +12,7 @@ from signdpo.corpora.clips import keypoints_of
 from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy
 from signdpo.negatives.sampling import SeededSampling
-from signdpo.negatives.seeding import derive_seed
+from signdpo.seeding import derive_seed
 from signdpo.storage import fetch_folder
 
 

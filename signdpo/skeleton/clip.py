@@ -52,10 +52,13 @@ class Clip:
         if len(self.keypoints) <= limit:
             return self
         frames = sample_frames(len(self.keypoints), limit)
-        spans = self.gloss_spans
-        if spans is not None:
-            spans = np.searchsorted(frames, spans).astype(np.int32)
+        spans = None if self.gloss_spans is None else sampled_spans(self.gloss_spans, frames)
         return replace(self, keypoints=self.keypoints[frames], gloss_spans=spans)
+
+
+def sampled_spans(spans: np.ndarray, frames: np.ndarray) -> np.ndarray:
+    """Spans of frames, of any shape, int32, counted in the frames that were kept."""
+    return np.searchsorted(frames, spans).astype(np.int32)
 
 
 def sample_frames(num_frames: int, limit: int) -> np.ndarray:
@@ -63,3 +66,10 @@ def sample_frames(num_frames: int, limit: int) -> np.ndarray:
     if num_frames <= limit:
         return np.arange(num_frames)
     return (2 * np.arange(limit) + 1) * num_frames // (2 * limit)
+
+
+def draw_frames(num_frames: int, limit: int, rng: np.random.Generator) -> np.ndarray:
+    """Indices `(min(num_frames, limit),)` int64 of frames drawn without repetition, in order: as Uni-Sign samples."""
+    if num_frames <= limit:
+        return np.arange(num_frames)
+    return np.sort(rng.choice(num_frames, limit, replace=False))

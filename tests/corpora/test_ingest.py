@@ -72,6 +72,12 @@ def test_every_clip_is_stored_in_the_order_of_the_corpus(tmp_path: Path) -> None
     assert read_quarantine(str(tmp_path)) == []
 
 
+def test_training_clips_are_stored_longer_where_asked_for(tmp_path: Path) -> None:
+    corpus = CorpusConfig(max_frames=3, stored_frames=6)
+    splits = ingest(MadeUpSource(train=9, dev=9, test=9), str(tmp_path), corpus).splits
+    assert {split: summary.longest for split, summary in splits.items()} == {"train": 6, "dev": 3, "test": 3}
+
+
 def test_the_same_corpus_gives_the_same_files_whatever_the_parallelism(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,7 +23,7 @@ def arguments_of(run: SmallRun) -> tuple[Any, ...]:
 def generate(run: SmallRun, *, actors: int, batch_size: int) -> dict[tuple[int, str], dict[str, Any]]:
     resources = run.config.resources.model_copy(update={"generators": (actors, actors)})
     config = run.config.model_copy(update={"resources": resources})
-    store = ClipStore.load(str(run.directory / "clips"), "train")
+    store = ClipStore.load(str(run.directory / "clips"), "train", max_frames=256)
     schedule = Schedule(store.num_frames, epochs=2, batch_size=batch_size, workers=1, seed=1)
     rows = on_actors(store.stream(schedule.blocks()), GenerateNegatives, arguments_of(run), config).take_all()
     return {(row["epoch"], row["id"]): row for row in rows}

@@ -13,6 +13,7 @@ from signdpo.corpora.ingest import ingest
 from signdpo.corpora.registry import open_source
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stream import ClipStore, ScheduledDataConfig
+from signdpo.skeleton.clip import sample_frames
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -27,7 +28,7 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_store_lists_the_clips_as_they_are_on_disk(clips: Path) -> None:
-    store = ClipStore.load(str(clips), "dev", "test")
+    store = ClipStore.load(str(clips), "dev", "test", max_frames=256)
     on_disk = [row for split in ("dev", "test") for row in read_clips(clips, split).to_pylist()]
     assert store.ids == [row["id"] for row in on_disk]
     assert store.num_frames.tolist() == [row["num_frames"] for row in on_disk]
@@ -35,7 +36,7 @@ def test_store_lists_the_clips_as_they_are_on_disk(clips: Path) -> None:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_each_worker_gets_its_part_of_every_step_in_order(clips: Path, workers: int) -> None:
-    store = ClipStore.load(str(clips), "train")
+    store = ClipStore.load(str(clips), "train", max_frames=256)
     schedule = Schedule(store.num_frames, epochs=2, batch_size=12, workers=workers, seed=1, steps_per_block=2)
     shards = ScheduledDataConfig().configure({"train": store.stream(schedule.blocks())}, workers)
 
@@ -55,9 +56,29 @@ def test_each_worker_gets_its_part_of_every_step_in_order(clips: Path, workers: 
 
 
 def test_rows_come_unchanged_from_disk(clips: Path) -> None:
-    store = ClipStore.load(str(clips), "train")
+    store = ClipStore.load(str(clips), "train", max_frames=256)
     schedule = Schedule(store.num_frames, epochs=1, batch_size=12, workers=1, seed=1)
     on_disk = {row["id"]: row for row in read_clips(clips, "train").to_pylist()}
     for row in store.stream(schedule.blocks()).take_all():
         assert row["text"] == on_disk[row["id"]]["text"]
         np.testing.assert_array_equal(row["keypoints"], np.array(on_disk[row["id"]]["keypoints"], dtype=np.float16))
+
+
+def frames_of(store: ClipStore, epochs: int, draw_seed: int | None) -> dict[tuple[str, int], np.ndarray]:
+    schedule = Schedule(store.num_frames, epochs=epochs, batch_size=12, workers=1, seed=1)
+    rows = store.stream(schedule.blocks(), draw_seed=draw_seed).take_all()
+    return {(row["id"], row["epoch"]): np.asarray(row["keypoints"]).reshape(-1, 207) for row in rows}
+
+
+def test_clips_stored_longer_are_shortened_evenly_or_drawn_anew_each_epoch(clips: Path) -> None:
+    whole = ClipStore.load(str(clips), "dev", max_frames=256)
+    stored = frames_of(whole, 1, None)
+    limit = min(whole.num_frames) - 2
+    store = ClipStore.load(str(clips), "dev", max_frames=limit)
+    assert set(store.num_frames.tolist()) == {limit}
+    even, drawn, again = frames_of(store, 2, None), frames_of(store, 2, 7), frames_of(store, 2, 7)
+    for (clip, epoch), frames in even.items():
+        np.testing.assert_array_equal(frames, stored[clip, 0][sample_frames(len(stored[clip, 0]), limit)])
+        np.testing.assert_array_equal(drawn[clip, epoch], again[clip, epoch])
+        assert drawn[clip, epoch].shape == frames.shape
+    assert any((drawn[clip, 0] != drawn[clip, 1]).any() for clip in store.ids)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from signdpo.skeleton.clip import BadClipError, Clip, sample_frames
+from signdpo.skeleton.clip import BadClipError, Clip, draw_frames, sample_frames
 from signdpo.skeleton.layout import NUM_JOINTS
 
 
@@ -25,6 +25,14 @@ def test_sampled_frames_are_distinct_and_inside() -> None:
             assert len(set(frames.tolist())) == limit
             assert frames[0] >= 0
             assert frames[-1] < num_frames
+
+
+def test_drawn_frames_are_distinct_in_order_and_cover_the_clip() -> None:
+    rng = np.random.default_rng(0)
+    draws = [draw_frames(20, 5, rng) for _ in range(200)]
+    assert all((np.diff(draw) > 0).all() for draw in draws)
+    assert {frame for draw in draws for frame in draw.tolist()} == set(range(20))
+    assert draw_frames(3, 5, rng).tolist() == [0, 1, 2]
 
 
 def test_gloss_spans_follow_the_sampled_frames() -> None:
