@@ -6,12 +6,16 @@ import contextlib
 import gzip
 import os
 import pickle
+import sys
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from signdpo.corpora import pickle_opcodes
+from signdpo.corpora.pickle_machine import Machine
 from signdpo.corpora.unpickling import load_pickle, parse_pickle
 from signdpo.skeleton.clip import BadClipError
 
@@ -51,6 +55,54 @@ def test_numeric_arrays_are_read(protocol: int, dtype: str) -> None:
     for read, expected in zip(parse_pickle(pickle.dumps(shared, protocol)), shared, strict=True):
         np.testing.assert_array_equal(read, expected)
         assert read.dtype.newbyteorder("=") == expected.dtype.newbyteorder("=")
+
+
+def assert_same(read: Any, expected: Any) -> None:
+    """Equal, arrays of the same type included, and shared where the other is."""
+    assert type(read) is type(expected)
+    if isinstance(expected, np.ndarray):
+        np.testing.assert_array_equal(read, expected)
+        assert (read.dtype, read.flags.f_contiguous) == (expected.dtype, expected.flags.f_contiguous)
+    elif isinstance(expected, (list, tuple)):
+        assert len(read) == len(expected)
+        for one, other in zip(read, expected, strict=True):
+            assert_same(one, other)
+    elif isinstance(expected, dict):
+        assert list(read) == list(expected)
+        assert_same(list(read.values()), list(expected.values()))
+    else:
+        assert read == expected
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize("shape", [(7,), (1, 133), (1, 133, 2), (300, 2, 1), (1, 2, 3, 4), (0, 3)])
+def test_runs_of_arrays_are_read_as_pickle_reads_them(protocol: int, shape: tuple[int, ...]) -> None:
+    generator = np.random.default_rng(1)
+    frames: list[Any] = [generator.random(shape).astype("f4") for _ in range(70)]  # more than one frame of a pickle
+    turned = [np.asfortranarray(generator.random(shape)) for _ in range(5)]
+    others = [frames[3], "between", turned[2], np.arange(3)]
+    content = pickle.dumps({"keypoints": frames, "turned": turned, "others": others, "again": frames}, protocol)
+    read = parse_pickle(content)
+    assert_same(read, pickle.loads(content))
+    assert read["again"] is read["keypoints"]
+    assert read["others"][0] is read["keypoints"][3]
+    assert read["others"][2] is read["turned"][2]
+
+
+def test_the_short_cut_through_a_run_leaves_what_single_steps_leave(monkeypatch: pytest.MonkeyPatch) -> None:
+    frames = [np.full((1, 133, 2), index, np.float64) for index in range(40)]
+    content = pickle.dumps([frames, [frame[..., 0] for frame in frames]], protocol=4)
+    quick, single = Machine(2**24), Machine(2**24)
+    read = quick.run(content)
+    steps = []
+    monkeypatch.setattr(pickle_opcodes, "take_arrays", lambda *arguments: steps.append(1) or arguments[-1])
+    assert_same(read, single.run(content))
+    assert len(steps) == 81  # the arrays and their type
+    assert list(quick.memo) == list(single.memo)
+    for index in quick.memo:
+        if type(quick.memo[index]) in (list, np.ndarray, bytes):
+            assert_same(quick.memo[index], single.memo[index])
+        assert type(quick.memo[index]) is type(single.memo[index])
 
 
 def test_plain_and_gzip_files_are_read(tmp_path: Path) -> None:
@@ -99,6 +151,36 @@ def test_an_array_cannot_claim_more_than_its_data() -> None:
     assert honest.count(b"K\x01K\x03\x86") == 1  # the shape
     with pytest.raises(BadClipError, match="an array of 4000000000000 bytes comes with 12"):
         parse_pickle(honest.replace(b"K\x01K\x03\x86", b"J\x40\x42\x0f\x00J\x40\x42\x0f\x00\x86"))
+
+
+def test_an_array_within_a_run_cannot_claim_more_than_its_data() -> None:
+    honest = pickle.dumps([np.full((1, 3), index, np.float32) for index in range(9)], protocol=4)
+    shape = b"K\x01K\x03\x86"
+    third = honest.index(shape, honest.index(shape, honest.index(shape) + 1) + 1)
+    with pytest.raises(BadClipError, match="an array of 4000000000000 bytes comes with 12"):
+        parse_pickle(honest[:third] + b"J\x40\x42\x0f\x00J\x40\x42\x0f\x00\x86" + honest[third + len(shape) :])
+
+
+@pytest.mark.parametrize("opcode", [b"\x8f", b"}", b"]", b"N", b"(", b")\x94"], ids=repr)
+def test_a_bomb_of_short_opcodes_stops_at_the_limit(opcode: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with pytest.raises(BadClipError, match="more than"):
+            parse_pickle(b"\x80\x04" + opcode * 1_000_000 + b".", max_bytes=1024 * 1024)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 8 * 1024 * 1024
+
+
+def test_no_integer_is_too_long_to_work_with() -> None:
+    with pytest.raises(BadClipError, match="forbidden pickle opcode LONG4"):
+        parse_pickle(pickle.dumps(2**4000))
+
+
+def test_keys_whose_hashes_collide_are_refused() -> None:
+    with pytest.raises(BadClipError, match="a int as key"):
+        parse_pickle(pickle.dumps({sys.hash_info.modulus * multiple: None for multiple in range(10)}))
 
 
 def test_a_gzip_bomb_stops_at_the_limit(tmp_path: Path) -> None:
