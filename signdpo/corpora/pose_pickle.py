@@ -1,0 +1,101 @@
+"""Poses as the public Uni-Sign release (Li et al., ICLR 2025) pickles them, one file a clip.
+
+A file holds a dict of `keypoints` (per frame an array `(1, 133, 2)` of COCO-WholeBody joints, mostly as shares of the
+picture's width and height), `scores` (per frame `(1, 133)`) and, where it is longer than the clip, the first and
+past-the-last frame `start` and `end`.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+from pathlib import PurePosixPath
+from typing import Any, Final
+
+import numpy as np
+
+from signdpo.corpora.unpickling import MEBIBYTE, load_pickle
+from signdpo.skeleton.clip import BadClipError
+from signdpo.skeleton.layout import COCO_WHOLEBODY_133
+
+NUM_SOURCE_JOINTS: Final = 133
+MAX_CLIP_FRAMES: Final = 100_000  # an hour at 25 frames a second: no sentence, and more than should be stacked
+MAX_CLIP_BYTES: Final = 256 * MEBIBYTE
+
+
+def read_pose(folder: str, name: str) -> np.ndarray:
+    """Read the keypoints of one clip.
+
+    Args:
+        folder: local or any fsspec URI.
+        name: of the file, relative to the folder.
+
+    Returns:
+        `(frames, 69, 3)` float32: x, y in whatever unit the file has, and confidence.
+
+    Raises:
+        BadClipError: naming what is wrong with the file, or that there is none.
+    """
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise BadClipError(f"{name} leads out of the corpus")
+    try:
+        pose = load_pickle(f"{folder}/{name}", MAX_CLIP_BYTES)
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise BadClipError(f"{folder}/{name} is missing") from error
+    except BadClipError:
+        raise
+    except (ValueError, OSError) as error:
+        # A zero byte or half a character in the name, or too much of it; all else, a dead disk say, is not the clip's.
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            raise
+        raise BadClipError(f"{name!r:.100} is not the name of a file: {error!r:.50}") from error
+    return keypoints_of(pose)
+
+
+def keypoints_of(pose: Any) -> np.ndarray:
+    """`(frames, 69, 3)` float32 of an unpickled file. Raises `BadClipError` like `read_pose`."""
+    if not isinstance(pose, dict) or not {"keypoints", "scores"} <= pose.keys():
+        raise BadClipError("the pickle is not a dict of keypoints and scores")
+    keypoints, scores = pose["keypoints"], pose["scores"]
+    for name, frames in (("keypoints", keypoints), ("scores", scores)):
+        if not isinstance(frames, (list, tuple, np.ndarray)) or (isinstance(frames, np.ndarray) and not frames.ndim):
+            raise BadClipError(f"{name} is a {type(frames).__name__}, expected a list of one array a frame")
+    if len(keypoints) != len(scores):
+        raise BadClipError(f"there are {len(keypoints)} frames of keypoints but {len(scores)} of scores")
+    first, last = _stretch(pose, len(keypoints))
+    if not 0 < last - first <= MAX_CLIP_FRAMES:
+        raise BadClipError(f"the clip has {last - first} frames, expected 1 to {MAX_CLIP_FRAMES}")
+    joints = list(COCO_WHOLEBODY_133)
+    positions = _stacked(keypoints[first:last], "keypoints", 2)[:, joints]  # (frames, 69, 2)
+    confidence = _stacked(scores[first:last], "scores", 1)[:, joints]  # (frames, 69, 1)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and `Clip.check` names it
+        return np.concatenate([positions, confidence], axis=-1, dtype=np.float32)
+
+
+def _stretch(pose: dict[str, Any], num_frames: int) -> tuple[int, int]:
+    """First and past-the-last frame of the clip in its file."""
+    if "start" not in pose:
+        return 0, num_frames
+    start, end = pose["start"], pose.get("end")
+    if not isinstance(start, (int, np.integer)) or not isinstance(end, (int, np.integer)):
+        raise BadClipError(f"start and end are {type(start).__name__} and {type(end).__name__}, expected frame numbers")
+    if not 0 <= start < end <= num_frames:
+        raise BadClipError(f"start {start} and end {end} do not lie in the {num_frames} frames of the file")
+    return int(start), int(end)
+
+
+def _stacked(frames: Any, name: str, channels: int) -> np.ndarray:
+    """The one person of all frames, `(frames, 133, channels)`."""
+    people = []
+    for index, frame in enumerate(frames):
+        if not isinstance(frame, np.ndarray) or frame.ndim < 2:
+            raise BadClipError(f"{name} of frame {index} are no array of (people, joints)")
+        if len(frame) != 1:
+            raise BadClipError(f"frame {index} has {len(frame)} people, expected exactly one")
+        if frame.shape[1] != NUM_SOURCE_JOINTS:
+            raise BadClipError(f"frame {index} has {frame.shape[1]} joints, expected {NUM_SOURCE_JOINTS}")
+        if math.prod(frame.shape) != NUM_SOURCE_JOINTS * channels:
+            raise BadClipError(f"{name} of frame {index} have shape {frame.shape}")
+        people.append(frame.reshape(NUM_SOURCE_JOINTS, channels))
+    return np.stack(people)
