@@ -75,7 +75,10 @@ def _explain(problem: Mapping[str, Any]) -> str:
     key = ".".join(location) or "config"
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key}{did_you_mean(key, _known_keys(Config))}"
-    return f"{key}: {problem['msg'].removeprefix('Value error, ')} (found {problem['input']!r})"
+    message = problem["msg"].removeprefix("Value error, ")
+    if isinstance(problem["input"], Mapping):  # a rule between keys: its message names them and what was found
+        return f"{key}: {message}" if location else message
+    return f"{key}: {message} (found {problem['input']!r})"
 
 
 def _known_keys(section: type[BaseModel], prefix: str = "") -> list[str]:

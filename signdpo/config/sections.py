@@ -15,6 +15,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -53,7 +54,7 @@ class CorpusConfig(Section):
     @model_validator(mode="after")
     def _root_is_given(self) -> CorpusConfig:
         if self.kind != "synthetic" and self.root is None:
-            raise ValueError(f"corpus.root is missing: corpus.kind={self.kind} reads clips from a folder")
+            raise ValueError(f"corpus.root is missing: kind={self.kind} reads a folder, --set corpus.root=/data/mine")
         if self.stored_frames is not None and self.stored_frames < self.max_frames:
             raise ValueError(f"stored_frames={self.stored_frames} is less than max_frames={self.max_frames}")
         return self
@@ -101,7 +102,7 @@ class PretrainConfig(Section):
     label_smoothing: Share = 0.05
     dropout: Share = 0.05
     frame_sampling: Literal["even", "random"] = "even"
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
+    precision: Precision = "auto"
     clip_grad_norm: Positive = 1.0
 
 
@@ -164,6 +165,7 @@ class DpoConfig(Section):
     anchor_weight: NonNegative = 0.0
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     length_normalize: bool = False
+    precision: Precision = "float32"
     lr: Positive = 1e-4
     warmup_steps: int = Field(default=10, ge=0)
     weight_decay: NonNegative = 0.0
@@ -199,6 +201,7 @@ class ResourcesConfig(Section):
     use_gpu: bool = False
     workers: Count = 1
     cpus_per_worker: Positive = 1.0
+    gpus_per_worker: Positive = 1.0
     pretrain_workers: Count = 1
     cpus_per_pretrain_worker: Positive = 2.0
     generators: tuple[Count, Count] = (1, 2)

@@ -19,6 +19,7 @@ from signdpo.dpo.objective import Logps, multi_level_objective
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
+from signdpo.models.precision import autocast
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.storage import fetch_folder
@@ -75,7 +76,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
     generators: set[str] = set()
     for batch in feed:
         generators.update(batch["generator"].tolist())
-        loss, metrics = _loss(batch, parallel, policy, config, settings["reference_hash"])
+        loss, metrics = preference_loss(batch, parallel, policy, config, settings["reference_hash"])
         update = state.update(loss, clip_grad_norm=config.dpo.clip_grad_norm)
         metrics = _mean_over_workers(metrics) | update
         metrics |= {
@@ -100,9 +101,14 @@ def check_reference(found: str, expected: str, where: str) -> None:
         raise ReferenceMismatchError(f"{where} has the reference hash {found}, this run was started with {expected}")
 
 
-def _loss(
+def preference_loss(
     batch: dict[str, Any], parallel: nn.Module, policy: Policy, config: Config, reference_hash: str
 ) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch of preference rows, a scalar tensor, and its metrics by name.
+
+    Raises:
+        ReferenceMismatchError: if a row was scored under another reference.
+    """
     for found in np.unique(batch["reference_hash"]):
         check_reference(str(found), reference_hash, "a preference row")
     device = policy.model.device
@@ -116,7 +122,8 @@ def _loss(
     sentences = [str(text) for column in ("text", "rejected_text") for text in batch[column]]
     labels = tokenize(policy.tokenizer, sentences, max_tokens=config.policy.max_text_tokens).to(device)
     labels = labels.view(2, len(batch["id"]), -1)
-    scores = parallel(keypoints, mask, labels)
+    with autocast(device, config.dpo.precision):
+        scores = parallel(keypoints, mask, labels).float()
     reference = torch.tensor(np.stack(batch["reference_logps"]), device=device).T  # (6, batch)
     valid = torch.tensor(np.stack(batch["valid"]), device=device).T  # (5, batch)
     lengths = (labels != IGNORED).sum(-1)

@@ -17,6 +17,7 @@ from signdpo.corpora.clips import keypoints_of
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
+from signdpo.models.precision import autocast
 from signdpo.negatives.perturber import LanguagePerturber, choose_rejected
 from signdpo.negatives.salience import measure_salience
 from signdpo.seeding import derive_seed
@@ -129,11 +130,12 @@ class NegativeGenerator:
     ) -> Tensor:
         """Log-probabilities of the six sequences under the reference, `(batch, 6)` float32 in the order `SEQUENCES`."""
         keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
-        encoded = self.model.encode(keypoints, mask)
-        chosen = self.model.logps(encoded, labels)
         perturbed, masks = pad_clips([row[level] for level in SKELETON_LEVELS for row in negatives])
-        perturbed_encoded = self.model.encode(perturbed.to(self.device), masks.to(self.device))
-        skeletons = self.model.logps(perturbed_encoded, labels.repeat(len(SKELETON_LEVELS), 1))
         wrong = tokenize(self.tokenizer, rejected, max_tokens=self.config.policy.max_text_tokens).to(self.device)
-        language = self.model.logps(encoded, wrong)
+        with autocast(self.device, self.config.dpo.precision):
+            encoded = self.model.encode(keypoints, mask)
+            chosen = self.model.logps(encoded, labels)
+            perturbed_encoded = self.model.encode(perturbed.to(self.device), masks.to(self.device))
+            skeletons = self.model.logps(perturbed_encoded, labels.repeat(len(SKELETON_LEVELS), 1))
+            language = self.model.logps(encoded, wrong)
         return torch.cat([chosen, skeletons, language]).view(len(SEQUENCES), -1).T.float().cpu()

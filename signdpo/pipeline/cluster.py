@@ -44,7 +44,7 @@ class Demand:
 def demands(config: Config) -> list[Demand]:
     """The resources of each stage that trains or generates."""
     resources = config.resources
-    gpu = 1.0 if resources.use_gpu else 0.0
+    gpu = resources.gpus_per_worker if resources.use_gpu else 0.0
     generators = resources.generators[0]
     pretrain = resources.pretrain_workers * resources.cpus_per_pretrain_worker
     align = resources.workers * resources.cpus_per_worker + generators * resources.cpus_per_generator

@@ -79,7 +79,7 @@ def fit(
                     use_gpu=resources.use_gpu,
                     resources_per_worker={
                         "CPU": cpus,
-                        **({"GPU": 1} if resources.use_gpu else {}),
+                        **({"GPU": resources.gpus_per_worker} if resources.use_gpu else {}),
                     },
                 ),
                 run_config=RunConfig(

@@ -4,8 +4,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from conftest import SmallRun
 
+from signdpo.corpora.clips import read_clips
+from signdpo.dpo.loop import PreferenceStep, preference_loss
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.policy import Policy
 from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
@@ -89,3 +92,21 @@ def test_the_nearest_wrong_sentence_inside_the_band_is_chosen(small_run: SmallRu
     candidates = ["My mother bought a coat.", "the dog", "my mother bought a car", "my father bought a car"]
     assert choose_rejected(reference, candidates, settings) == "my mother bought a car"
     assert choose_rejected(reference, ["My mother bought a coat.", "xyz"], settings) == ""
+
+
+@pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.1)])
+def test_the_trainer_scores_a_row_as_its_generator_did(small_run: SmallRun, precision: str, tolerance: float) -> None:
+    dpo = small_run.config.dpo.model_copy(update={"precision": precision})
+    config = small_run.config.model_copy(update={"dpo": dpo})
+    _, *others = arguments_of(small_run)
+    clips = read_clips(small_run.directory / "clips", "train").slice(0, 6).to_pylist()
+    columns = {name: np.array([row[name] for row in clips], dtype=object) for name in ("id", "text", "keypoints")}
+    rows = NegativeGenerator(config, *others)(
+        columns | {"num_frames": np.array([row["num_frames"] for row in clips]), "epoch": np.zeros(6, np.int32)}
+    )
+    policy = Policy.load(others[0])
+    loss, metrics = preference_loss(rows, PreferenceStep(policy.model), policy, config, others[1])
+    margins = [abs(value) for name, value in metrics.items() if name.startswith("rewards/margins")]
+    assert len(margins) == len(LEVELS)
+    assert max(margins) < tolerance
+    assert torch.isfinite(loss)

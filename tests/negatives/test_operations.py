@@ -9,8 +9,8 @@ from signdpo.levels import SKELETON_LEVELS
 from signdpo.negatives.operations import OPERATIONS, Region, perturb
 from signdpo.negatives.salience import region_of, salient_parts, salient_windows
 from signdpo.negatives.seeding import generator
-from signdpo.seeding import derive_seed
 from signdpo.negatives.skeletons import UNCHANGED, check_operations, skeleton_negatives
+from signdpo.seeding import derive_seed
 from signdpo.skeleton.layout import BONES, PARTS
 
 FRAMES = 30
