@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import tempfile
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -74,6 +75,17 @@ def read_text(uri: str) -> str:
         return str(file.read())
 
 
+def read_bytes(uri: str, limit: int) -> bytes:
+    """At most `limit` bytes of a file. Raises `FileNotFoundError` and its kin."""
+    if not is_local(uri):
+        with fsspec.open(uri, "rb") as remote:
+            return bytes(remote.read(limit))
+    # fsspec takes longer to open a local file than a clip takes to be read, and `read` first allocates what it is asked
+    # for.
+    with open(uri.removeprefix("file://"), "rb") as local:
+        return local.read(min(limit, os.fstat(local.fileno()).st_size + 1))
+
+
 def write_text(uri: str, text: str) -> None:
     """Write a whole file or nothing: on a local disk through a rename, on object stores a put is already atomic."""
     filesystem, path = fsspec.core.url_to_fs(uri)
@@ -91,7 +103,9 @@ def read_json(uri: str) -> Any:
 
 
 def write_json(uri: str, value: Any) -> None:
-    write_text(uri, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+    text = json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    # A lone surrogate in a stranger's text is no UTF-8; JSON's own escape for it is.
+    write_text(uri, text.encode(errors="backslashreplace").decode())
 
 
 def put_folder(folder: str | Path, uri: str) -> None:

@@ -206,17 +206,23 @@ def _pop(machine: Machine, _: None) -> None:
         machine.pop_marked()
 
 
+def _push_text(machine: Machine, text: str) -> None:
+    machine.stack.append(_decoded(text.encode("utf-8", "surrogatepass")))
+
+
 def _push(machine: Machine, item: Any) -> None:
     machine.stack.append(item)
 
 
 def _decoded(text: bytes) -> str:
-    return text.decode("utf-8", "surrogatepass")
+    # Python writes half a character (a lone surrogate) as bytes that are no UTF-8, and no file we write could hold it.
+    return text.decode("utf-8", "replace")
 
 
 _RARE: Final[dict[str, Callable[[Machine, Any], None]]] = {
     **dict.fromkeys(("PROTO", "FRAME"), lambda machine, _: None),
-    **dict.fromkeys(("INT", "LONG", "LONG1", "FLOAT", "UNICODE", "BINUNICODE8", "BINBYTES8", "BYTEARRAY8"), _push),
+    **dict.fromkeys(("INT", "LONG", "LONG1", "FLOAT", "BINBYTES8", "BYTEARRAY8"), _push),
+    **dict.fromkeys(("UNICODE", "BINUNICODE8"), _push_text),
     **dict.fromkeys(("GET", "LONG_BINGET"), lambda machine, index: machine.stack.append(machine.memo[index])),
     **dict.fromkeys(("PUT", "LONG_BINPUT"), lambda machine, index: machine.memo.update({index: machine.stack[-1]})),
     "GLOBAL": lambda machine, name: _push_global(machine, name.replace(" ", ".", 1)),

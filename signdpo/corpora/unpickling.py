@@ -9,16 +9,13 @@ from __future__ import annotations
 
 import gzip
 import io
-import os
 import zlib
 from pathlib import Path
 from typing import Any, Final
 
-import fsspec
-
 from signdpo.corpora.pickle_machine import MEBIBYTE, Machine
 from signdpo.skeleton.clip import BadClipError
-from signdpo.storage import is_local
+from signdpo.storage import read_bytes
 
 MAX_BYTES: Final = 256 * MEBIBYTE
 GZIP_MAGIC: Final = b"\x1f\x8b"
@@ -37,7 +34,7 @@ def load_pickle(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
         BadClipError: if the file is damaged, too large, or holds anything but None, bool, int, float, str, bytes, list,
             tuple, dict, set and numeric numpy arrays and scalars; the message names the forbidden global.
     """
-    content = _read(str(path), max_bytes + 1)
+    content = read_bytes(str(path), max_bytes + 1)
     if content.startswith(GZIP_MAGIC):
         try:
             content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(max_bytes + 1)
@@ -56,14 +53,3 @@ def parse_pickle(content: bytes, max_bytes: int = MAX_BYTES) -> Any:
         raise
     except Exception as error:  # a program written to hurt fails in ways that no list of exceptions covers
         raise BadClipError(f"damaged pickle: {error}") from error
-
-
-def _read(path: str, limit: int) -> bytes:
-    """At most `limit` bytes of a file."""
-    if not is_local(path):
-        with fsspec.open(path, "rb") as remote:
-            return bytes(remote.read(limit))
-    # fsspec takes longer to open a local file than a clip takes to be read, and `read` first allocates all it is asked
-    # for.
-    with open(path.removeprefix("file://"), "rb") as local:
-        return local.read(min(limit, os.fstat(local.fileno()).st_size + 1))
