@@ -34,6 +34,7 @@ ROWS = (
     ("BLEU-4", "bleu4", "{:.2f}"),
     ("chrF", "chrf", "{:.2f}"),
     ("ROUGE-L", "rouge_l", "{:.2f}"),
+    ("WER", "wer", "{:.2f}"),
     ("length ratio", "length_ratio", "{:.3f}"),
     ("loops", "loop_rate", "{:.1%}"),
     ("exact matches", "exact", "{:.1%}"),

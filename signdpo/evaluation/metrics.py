@@ -1,4 +1,4 @@
-"""The field's translation metrics, computed as its papers compute them: BLEU-1..4, chrF, ROUGE-L, and failure modes.
+"""The field's translation metrics, computed as its papers compute them: BLEU-1..4, chrF, ROUGE-L, WER, failure modes.
 
 BLEU comes from sacreBLEU (Post, 2018). Chinese is scored on characters: the published CSL-Daily figures put a space
 between all characters before they score, which is sacreBLEU's `char`. Its `zh` differs in that it keeps a number or a
@@ -41,6 +41,8 @@ class Scores:
             which is what the field reports; not the precision of the n-grams alone.
         chrf: chrF2 (character 6-grams, no word n-grams, whitespace ignored).
         rouge_l: mean of the sentences' ROUGE-L, see `rouge_l`.
+        wer: word error rate: the fewest insertions, deletions and substitutions over the number of reference tokens of
+            the corpus, in percent; characters count where BLEU uses them. Lower is better, and it may exceed 100.
         length_ratio: tokens of all hypotheses over tokens of all references, in BLEU's tokens.
         loop_rate: share of hypotheses that get stuck, see `is_loop`.
         exact: share of hypotheses equal to their reference, token by token.
@@ -53,6 +55,7 @@ class Scores:
     bleu4: float
     chrf: float
     rouge_l: float
+    wer: float
     length_ratio: float
     loop_rate: float
     exact: float
@@ -128,6 +131,7 @@ def score(
         bleu4=bleu4,
         chrf=CHRF().corpus_score(task.hypotheses, [task.references]).score,
         rouge_l=100 * sum(rouge_l(*pair) for pair in pairs) / len(pairs),
+        wer=100 * sum(edit_distance(*pair) for pair in pairs) / max(sum(len(reference) for _, reference in pairs), 1),
         length_ratio=corpus.sys_len / corpus.ref_len if corpus.ref_len else 0.0,
         loop_rate=sum(is_loop(hypothesis) for hypothesis, _ in pairs) / len(pairs),
         exact=sum(hypothesis == reference for hypothesis, reference in pairs) / len(pairs),
@@ -189,6 +193,16 @@ def rouge_l(hypothesis: Sequence[str], reference: Sequence[str]) -> float:
         return 0.0
     precision, recall = common / len(hypothesis), common / len(reference)
     return (1 + ROUGE_BETA**2) * precision * recall / (recall + ROUGE_BETA**2 * precision)
+
+
+def edit_distance(hypothesis: Sequence[str], reference: Sequence[str]) -> int:
+    """Levenshtein distance in tokens."""
+    row = list(range(len(reference) + 1))
+    for length, token in enumerate(hypothesis, start=1):
+        diagonal, row[0] = row[0], length
+        for column, other in enumerate(reference, start=1):
+            diagonal, row[column] = row[column], min(row[column] + 1, row[column - 1] + 1, diagonal + (token != other))
+    return row[-1]
 
 
 def is_loop(tokens: Sequence[str]) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from sacrebleu.metrics import BLEU
 
-from signdpo.evaluation.metrics import fold_csl_daily, is_loop, rouge_l, score
+from signdpo.evaluation.metrics import edit_distance, fold_csl_daily, is_loop, rouge_l, score
 
 
 def read_release(path: Path) -> dict[str, str]:
@@ -167,3 +167,12 @@ def test_what_cannot_be_scored_is_refused_by_name(
 def test_metrics_never_import_ray() -> None:
     program = "import sys, signdpo.evaluation.metrics, signdpo.evaluation.significance; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_word_error_rate_is_edits_over_reference_tokens() -> None:
+    assert edit_distance(["the", "cat", "sat"], ["the", "cat", "sat", "down"]) == 1
+    assert edit_distance("kitten", "sitting") == 3
+    assert edit_distance([], ["a", "b"]) == 2
+    scores = score(["the cat sat", "a dog"], ["the cat sat down", "the dog"], language="en")
+    assert scores.wer == pytest.approx(100 * (1 + 1) / (4 + 2))
+    assert score(["今天"], ["今天好吗"], language="zh").wer == pytest.approx(50.0)
