@@ -24,6 +24,7 @@ def videos(count: int) -> list[Entry]:
     [
         ("-fZc293MpJk_0-1-rgb_front.mp4", "-fZc293MpJk"),
         ("--7E2sU6zP4_10-5-rgb_front", "--7E2sU6zP4"),
+        ("G21Gx_C18IA_2_3-2-rgb_front.mp4", "G21Gx_C18IA"),
         ("1nFdgokPwBw-00:00:14.100-00:00:17.266.mp4", "1nFdgokPwBw"),
         ("5dttR4Yq-2k-00_02_27.533-00_02_31.300", "5dttR4Yq-2k"),
         ("S000020_P0008_T00", "S000020"),
