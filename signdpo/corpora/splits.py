@@ -19,7 +19,7 @@ HELD_OUT: Final = ("dev", "test")
 _RECORDINGS: Final = (
     # CSL-Daily: S000020_P0000_T00 is sentence 20 signed by signer 0; the others sign the same sentences.
     re.compile(r"(S\d{6})_P\d{4}_T\d{2}"),
-    # How2Sign: -fZc293MpJk_0-1-rgb_front.mp4 is cut from the video -fZc293MpJk; sentences 16 to 18 as one are _16_17_18.
+    # How2Sign: -fZc293MpJk_0-1-rgb_front.mp4 is cut from the video -fZc293MpJk; ..._16_17-1-rgb_front is two sentences.
     re.compile(r"([\w-]{11})(?:_\d+)+-\d+-rgb_"),
     # OpenASL: 1nFdgokPwBw-00:00:14.100-00:00:17.266.mp4; colons become something else where a disk refuses them.
     re.compile(r"([\w-]{11})-\d{2}\D\d{2}\D\d{2}\.\d{3}-"),
