@@ -2,6 +2,7 @@
 
 python jobs/prepare.py --out clips
 python jobs/prepare.py --set corpus.kind=uni_sign --set corpus.root=/data/CSL_Daily --set corpus.language=zh --out clips
+python jobs/prepare.py --set corpus.kind=uni_sign --set corpus.root=/data/CSL_Daily --check
 """
 
 from __future__ import annotations
@@ -13,41 +14,84 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from signdpo.config import ConfigError, load_config
+from signdpo.config import Config, ConfigError, load_config
 from signdpo.corpora.clips import Manifest, read_quarantine
 from signdpo.corpora.ingest import commonest_reasons, ingest
 from signdpo.corpora.registry import open_source
+from signdpo.corpora.survey import SplitSurvey, survey
 from signdpo.pipeline.cluster import start_ray
 from signdpo.pipeline.progress import Meter
+
+NAMES_SHOWN = 3
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--config", default=None, metavar="FILE", help="YAML, for example jobs/configs/default.yaml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
-    parser.add_argument("--out", required=True, metavar="DIR", help="where the clips go: a local path or a URI")
+    action = parser.add_mutually_exclusive_group(required=True)
+    action.add_argument("--out", metavar="DIR", help="where the clips go: a local path or a URI")
+    action.add_argument("--check", action="store_true", help="only look at labels and file names: no clip is read")
     arguments = parser.parse_args()
     console = Console()
     try:
         config = load_config(arguments.config, arguments.set)
-        source = open_source(config.corpus)
-        start_ray(config)
-        with Meter(console, "clips", total=None, unit="clips") as meter:
-            manifest = ingest(source, arguments.out, config.corpus, progress=lambda done, total: meter.update(done))
+        return check(console, config) if arguments.check else prepare(console, config, arguments.out)
     except (ConfigError, ValueError, FileNotFoundError) as error:
         console.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
         return 2
-    print_summary(console, manifest, arguments.out)
+
+
+def prepare(console: Console, config: Config, directory: str) -> int:
+    """Store the corpus and print what is in it."""
+    source = open_source(config.corpus)
+    start_ray(config)
+    with Meter(console, "clips", total=None, unit="clips") as meter:
+        manifest = ingest(source, directory, config.corpus, progress=lambda done, total: meter.update(done))
+    print_summary(console, manifest, directory)
     return 0
 
 
+def check(console: Console, config: Config) -> int:
+    """Print what the corpus' listing tells; 2 if an ingest would be sure to refuse too much of it, else 0."""
+    surveys = survey(open_source(config.corpus), config.corpus)
+    print_surveys(console, surveys)
+    rows = sum(split.rows for split in surveys.values())
+    unusable = sum(split.unusable for split in surveys.values())
+    if unusable <= config.corpus.max_bad_share * rows:
+        return 0
+    console.print(
+        f"error: {unusable} of {rows} clips cannot be used, more than corpus.max_bad_share="
+        f"{config.corpus.max_bad_share:g} allows; repair them, or raise corpus.max_bad_share",
+        style="bold red",
+        soft_wrap=True,
+    )
+    return 2
+
+
+def print_surveys(console: Console, surveys: dict[str, SplitSurvey]) -> None:
+    table = Table("split", "rows", "clips found", "clips missing", "empty sentences", "repeated ids")
+    for split, found in surveys.items():
+        counts = (found.rows, found.rows - len(found.missing), *map(len, (found.missing, found.empty, found.repeated)))
+        table.add_row(split, *map(str, counts))
+    console.print(table)
+    for split, found in surveys.items():
+        for what, names in (("missing", found.missing), ("empty sentence", found.empty), ("repeated", found.repeated)):
+            if names:
+                more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
+                shown = ", ".join(map(repr, names[:NAMES_SHOWN]))
+                console.print(f"{split}, {what}: {shown}{more}", markup=False, soft_wrap=True)
+
+
 def print_summary(console: Console, manifest: Manifest, directory: str) -> None:
-    table = Table("split", "clips", "shortest", "median", "longest frames", "quarantined")
+    quarantined = read_quarantine(directory)
+    table = Table("split", "clips", "shortest", "median", "longest frames", "files missing", "otherwise quarantined")
     for split, summary in manifest.splits.items():
         frames = (str(summary.shortest), f"{summary.median:g}", str(summary.longest))
-        table.add_row(split, str(summary.clips), *frames, str(summary.quarantined))
+        missing = sum(record.split == split and record.reason.endswith(" is missing") for record in quarantined)
+        table.add_row(split, str(summary.clips), *frames, str(missing), str(summary.quarantined - missing))
     console.print(table)
-    for reason in commonest_reasons(read_quarantine(directory)):
+    for reason in commonest_reasons(quarantined):
         console.print(f"quarantined: {escape(reason)}", soft_wrap=True)
     console.print(f"content {manifest.content_hash[:16]} in {escape(directory)}", soft_wrap=True)
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pickle
 import runpy
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 JOB = str(Path(__file__).resolve().parents[2] / "jobs" / "prepare.py")
@@ -40,3 +42,52 @@ def test_a_missing_corpus_is_one_clear_line(
     printed = capsys.readouterr().out
     assert "labels.train is missing" in printed
     assert "Traceback" not in printed
+
+
+def write_uni_sign(root: Path, missing: int) -> None:
+    """Ten clips a split, of which `missing` in train have no file and one in test has no sentence."""
+    (root / "pose_format").mkdir(parents=True)
+    pose = pickle.dumps({"keypoints": [np.random.rand(1, 133, 2)] * 5, "scores": [np.ones((1, 133))] * 5})
+    for split in ("train", "dev", "test"):
+        labels = {f"{split}-{n}": {"text": "a word", "video_path": f"{split}-{n}.mp4"} for n in range(10)}
+        if split == "test":
+            labels["test-0"]["text"] = " "
+            labels["dev-3"] = {"text": "a word", "video_path": "dev-3.mp4"}
+        (root / f"labels.{split}").write_bytes(pickle.dumps(labels))
+        for n in range(missing if split == "train" else 0, 10):
+            (root / "pose_format" / f"{split}-{n}.pkl").write_bytes(pose)
+
+
+@pytest.mark.parametrize(("missing", "code"), [(1, 0), (4, 2)])
+def test_a_check_reads_no_clip_and_tells_what_is_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], missing: int, code: int
+) -> None:
+    write_uni_sign(tmp_path, missing)
+    monkeypatch.setattr("signdpo.corpora.uni_sign.read_pose", None)
+    arguments = ["--set=corpus.kind=uni_sign", f"--set=corpus.root={tmp_path}", "--set=corpus.max_bad_share=0.1"]
+    assert run_job(monkeypatch, "--check", *arguments) == code
+    printed = capsys.readouterr().out
+    rows = {line.split()[1]: line.split("│")[2:-1] for line in printed.splitlines() if line.startswith("│")}
+    counts = {split: [int(cell) for cell in cells] for split, cells in rows.items()}
+    assert counts == {"train": [10, 10 - missing, missing, 0, 0], "dev": [10, 10, 0, 0, 0], "test": [11, 11, 0, 1, 1]}
+    assert "train, missing: 'train-0.mp4'" in printed
+    assert "test, repeated: 'dev-3'" in printed
+    if code:
+        assert "and 1 more" in printed
+        assert "error: 6 of 31 clips cannot be used, more than corpus.max_bad_share=0.1 allows" in printed
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_the_summary_counts_missing_files_apart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_uni_sign(tmp_path, missing=2)
+    arguments = ["--set=corpus.kind=uni_sign", f"--set=corpus.root={tmp_path}", "--set=corpus.max_bad_share=0.2"]
+    assert run_job(monkeypatch, "--out", str(tmp_path / "clips"), *arguments) == 0
+    printed = capsys.readouterr().out
+    rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if line.startswith("│")]
+    assert [(split, clips, missing, rest) for split, clips, *_, missing, rest in rows] == [
+        ("train", "8", "2", "0"),
+        ("dev", "10", "0", "0"),
+        ("test", "9", "0", "2"),
+    ]
