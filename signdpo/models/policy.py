@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,8 +19,12 @@ from transformers import (
 from transformers.utils import logging as transformers_logging
 
 from signdpo.config import Config, ConfigError, LanguageModelConfig
+from signdpo.models.hub import load_pretrained
 from signdpo.models.tokenizer import train_tokenizer
 from signdpo.models.translator import SignTranslator, SignTranslatorConfig
+from signdpo.models.uni_sign import LANGUAGES, load_uni_sign
+
+UNI_SIGN = "uni_sign:"  # in `policy.init`, before the path of a checkpoint
 
 transformers_logging.disable_progress_bar()  # a bar a saved shard floods a job's log
 
@@ -49,6 +52,20 @@ class Policy:
         model.language_model.generation_config = GenerationConfig.from_pretrained(folder)
         return cls(model.eval(), AutoTokenizer.from_pretrained(folder))
 
+    @classmethod
+    def from_uni_sign(cls, checkpoint: str | Path, language_model: str, language: str = "Chinese") -> Policy:
+        """A public Uni-Sign checkpoint, pose only, in evaluation mode; it decodes as Uni-Sign does, with 4 beams.
+
+        Args:
+            checkpoint: the `.pth` file.
+            language_model: folder or hub name of the mT5 it was trained with, for its config and tokenizer alone.
+            language: the word in Uni-Sign's prompt: `Chinese`, `English` or `German`.
+
+        Raises:
+            ConfigError: naming the file, what was found in it and the remedy.
+        """
+        return cls(*load_uni_sign(checkpoint, language_model, language))
+
     def decode(self, ids: Tensor) -> list[str]:
         """Token ids `(batch, tokens)` -> sentences, special tokens left out."""
         return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
@@ -72,20 +89,24 @@ def hash_weights(model: torch.nn.Module) -> str:
 
 
 def build_policy(config: Config, texts: Sequence[str]) -> Policy:
-    """A new policy: from `policy.init` where it names a folder, else with a fresh encoder.
+    """A new policy: the one `policy.init` names, a folder or `uni_sign:` and a checkpoint, else with a fresh encoder.
 
     Args:
         config: the run's configuration.
         texts: the training sentences, for the offline tokenizer.
+
+    Raises:
+        ConfigError: if what the configuration names is not there or does not fit.
     """
     if config.policy.init is not None:
-        return Policy.load(config.policy.init)
+        named = uni_sign_of(config)
+        return Policy.load(config.policy.init) if named is None else Policy.from_uni_sign(*named)
     torch.manual_seed(config.seed)
     settings = config.policy.language_model
     language_model = None
     if settings.path is not None:
-        tokenizer = _load_language_model(AutoTokenizer, settings.path)
-        language_model = _load_language_model(AutoModelForSeq2SeqLM, settings.path)
+        tokenizer = load_pretrained(AutoTokenizer, settings.path)
+        language_model = load_pretrained(AutoModelForSeq2SeqLM, settings.path)
         text_config = language_model.config
     else:
         tokenizer = train_tokenizer(texts, vocab_size=config.policy.vocab_size)
@@ -110,6 +131,28 @@ def build_policy(config: Config, texts: Sequence[str]) -> Policy:
     return Policy(model, tokenizer)
 
 
+def uni_sign_of(config: Config) -> tuple[str, str, str] | None:
+    """Checkpoint, mT5 and prompt language, where `policy.init` is `uni_sign:<checkpoint>`; else None.
+
+    Raises:
+        ConfigError: if the configuration does not say what goes with the checkpoint.
+    """
+    init, language_model = config.policy.init, config.policy.language_model.path
+    if init is None or not init.startswith(UNI_SIGN):
+        return None
+    if language_model is None:
+        raise ConfigError(
+            f"policy.language_model.path is missing: policy.init={init} needs the config and the tokenizer of its mT5 "
+            "(google/mt5-base for the public checkpoints, or a folder with a copy)"
+        )
+    language = LANGUAGES.get(config.corpus.language)
+    if language is None:
+        raise ConfigError(
+            f"corpus.language={config.corpus.language}: Uni-Sign's prompt is known for {', '.join(LANGUAGES)}"
+        )
+    return init.removeprefix(UNI_SIGN), language_model, language
+
+
 def _fresh_t5(settings: LanguageModelConfig, *, vocab_size: int, dropout: float) -> T5Config:
     if settings.d_model % settings.heads:
         raise ConfigError(
@@ -129,13 +172,3 @@ def _fresh_t5(settings: LanguageModelConfig, *, vocab_size: int, dropout: float)
         eos_token_id=1,
         decoder_start_token_id=0,
     )
-
-
-def _load_language_model(auto: Any, path: str) -> Any:
-    try:
-        return auto.from_pretrained(path)
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"policy.language_model.path={path}: neither a folder with a T5-family model nor a "
-            f"reachable hub name ({error})"
-        ) from error

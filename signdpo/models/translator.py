@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,6 +18,7 @@ from signdpo.config import EncoderConfig
 from signdpo.models.encoder import SkeletonEncoder
 
 IGNORED = -100  # label of padding, as everywhere in transformers
+HEAD_IS_TIED = "tie_word_embeddings"  # in `SignTranslatorConfig.language_model`: what the weights are, not T5's default
 
 
 class SignTranslatorConfig(PretrainedConfig):
@@ -25,7 +27,7 @@ class SignTranslatorConfig(PretrainedConfig):
     Args:
         encoder: an `EncoderConfig` as a plain dict.
         language_model: the T5-family config as a plain dict, `model_type` included.
-        prompt_ids: token ids put before the clip's encoding, without an end token; empty for none.
+        prompt_ids: token ids put before the clip's encoding; empty for none.
         language: of the sentences (`en`, `zh`, ...).
     """
 
@@ -79,22 +81,35 @@ class SignTranslator(PreTrainedModel):
     base_model_prefix = "sign_translator"
     main_input_name = "keypoints"
     _supports_sdpa = True
-    _tied_weights_keys: ClassVar[dict[str, str]] = {
-        "language_model.encoder.embed_tokens.weight": "language_model.shared.weight",
-        "language_model.decoder.embed_tokens.weight": "language_model.shared.weight",
-        "language_model.lm_head.weight": "language_model.shared.weight",
-    }
 
     def __init__(self, config: SignTranslatorConfig, language_model: PreTrainedModel | None = None) -> None:
         super().__init__(config)
         settings = dict(config.language_model)
         text_config = AutoConfig.for_model(settings.pop("model_type"), **settings)
+        if language_model is not None:
+            head, embedding = language_model.get_output_embeddings(), language_model.get_input_embeddings()
+            config.language_model = {**config.language_model, HEAD_IS_TIED: head.weight is embedding.weight}
         self.language_model = language_model or AutoModelForSeq2SeqLM.from_config(text_config)
-        if not self.language_model.config.tie_word_embeddings:
-            tied = {name: source for name, source in self._tied_weights_keys.items() if "lm_head" not in name}
-            self._tied_weights_keys = tied  # type: ignore[misc]
+        if not config.language_model.get(HEAD_IS_TIED, True):
+            _untie_head(self.language_model)
         self.encoder = SkeletonEncoder(EncoderConfig(**config.encoder), output_dim=text_config.d_model)
         self.post_init()
+
+    @classmethod
+    def from_uni_sign(cls, checkpoint: str | Path, language_model: str, language: str = "Chinese") -> SignTranslator:
+        """A public Uni-Sign checkpoint, pose only, as a translator in evaluation mode; see `models.uni_sign`.
+
+        Args:
+            checkpoint: the `.pth` file.
+            language_model: folder or hub name of the mT5 it was trained with, for its config and tokenizer alone.
+            language: the word in Uni-Sign's prompt.
+
+        Raises:
+            ConfigError: naming the file, what was found in it and the remedy.
+        """
+        from signdpo.models.uni_sign import load_uni_sign  # which needs this class
+
+        return load_uni_sign(checkpoint, language_model, language)[0]
 
     def _init_weights(self, module: nn.Module) -> None:
         """Linear layers of the encoder as Uni-Sign draws them; the language model initialises itself."""
@@ -186,6 +201,19 @@ class SignTranslator(PreTrainedModel):
 
 
 AutoConfig.register(SignTranslatorConfig.model_type, SignTranslatorConfig)
+
+
+def _untie_head(language_model: PreTrainedModel) -> None:
+    """Give a T5-family model an output projection of its own.
+
+    Their configurations say that it is tied, whatever was saved; the weights of mT5 and T5 1.1 say that it is not.
+    """
+    target = "lm_head.weight"
+    if language_model.lm_head.weight is language_model.shared.weight:
+        language_model.lm_head.weight = nn.Parameter(language_model.shared.weight.detach().clone())
+    kept = {name: source for name, source in language_model._tied_weights_keys.items() if name != target}
+    language_model._tied_weights_keys = kept
+    language_model.all_tied_weights_keys.pop(target, None)
 
 
 def _chunking(*, vocabulary: int, width: int) -> nn.LinearCrossEntropyOptions | None:

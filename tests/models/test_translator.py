@@ -5,7 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from fake_uni_sign import save_language_model
 from torch import Tensor
+from transformers import MT5ForConditionalGeneration
 
 from signdpo.config import ConfigError, load_config
 from signdpo.models.batch import pad_clips, tokenize
@@ -113,6 +115,19 @@ def test_saved_policy_is_the_same_policy(tmp_path: Path) -> None:
         loaded.model.translate(keypoints, mask, **decode), policy.model.translate(keypoints, mask, **decode)
     )
     assert loaded.model.language_model.generation_config.num_beams == 4
+
+
+def test_an_output_projection_of_the_language_models_own_survives_saving(tmp_path: Path) -> None:
+    """mT5 and T5 1.1 have one; transformers' configurations of them say that it is tied."""
+    pretrained = MT5ForConditionalGeneration(save_language_model(tmp_path / "mt5"))
+    pretrained.lm_head.weight = torch.nn.Parameter(torch.randn_like(pretrained.shared.weight))
+    pretrained.save_pretrained(tmp_path / "mt5")
+    policy = build_policy(load_config(None, [f"policy.language_model.path={tmp_path / 'mt5'}"]), TEXTS)
+    policy.save(tmp_path / "policy")
+    loaded = Policy.load(tmp_path / "policy")
+    assert torch.equal(loaded.model.language_model.lm_head.weight, pretrained.lm_head.weight)
+    assert torch.equal(loaded.model.language_model.shared.weight, pretrained.shared.weight)
+    assert loaded.hash() == policy.hash()
 
 
 def test_hash_changes_with_any_weight() -> None:

@@ -1,0 +1,128 @@
+"""Uni-Sign checkpoints give the numbers of the release's own model, stored for one input."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from signdpo.models.policy import Policy
+from signdpo.models.translator import IGNORED, Encoded
+
+# Largest absolute difference over the largest absolute value, from the keypoints on. The case's mT5 has random weights
+# and magnifies what float32 rounds by thousands: the release's own code on one thread instead of two misses its own
+# logits by 6e-4 and its attention by 3e-3, and float64 misses them by 1e-3 and 4e-4. From the stored embeddings on,
+# with the attention the release computes, nothing is magnified and all is within `CLOSE`.
+TOLERANCE = {
+    "inputs_embeds": 1e-5,
+    "logits": 5e-3,
+    "logp": 1e-4,
+    "label_smoothed_loss": 1e-4,
+    "cross_attention_last": 1e-2,
+}
+CLOSE = 1e-4
+
+
+@pytest.fixture(scope="module")
+def released(shared_data: Path) -> Path:
+    return shared_data / "parity" / "uni_sign_model"
+
+
+@pytest.fixture(scope="module")
+def case(released: Path) -> dict[str, Tensor]:
+    arrays = np.load(released / "case.npz")
+    return {name: torch.from_numpy(array) for name, array in arrays.items() if array.dtype.kind != "U"}
+
+
+@pytest.fixture(scope="module")
+def released_policy(released: Path) -> Policy:
+    return Policy.from_uni_sign(released / "best_checkpoint.pth", str(released / "mt5"))
+
+
+def case_clips(case: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
+    keypoints = torch.cat([case[part] for part in ("body", "left", "right", "face_all")], dim=2)
+    return keypoints, case["attention_mask"].bool()
+
+
+def encode_case(policy: Policy, case: dict[str, Tensor]) -> tuple[Tensor, Encoded]:
+    """What goes into mT5's encoder, and what comes out."""
+    seen: dict[str, Tensor] = {}
+    hook = policy.model.language_model.get_encoder().register_forward_pre_hook(
+        lambda module, given, keywords: seen.update(keywords), with_kwargs=True
+    )
+    encoded = policy.model.encode(*case_clips(case))
+    hook.remove()
+    return seen["inputs_embeds"], encoded
+
+
+def case_outputs(policy: Policy, case: dict[str, Tensor], encoded: Encoded) -> dict[str, Tensor]:
+    model = policy.model
+    labels = case["labels"].masked_fill(case["labels"] == policy.tokenizer.pad_token_id, IGNORED)
+    given = {"encoder_outputs": (encoded.hidden,), "attention_mask": encoded.mask}
+    smoothed = model.token_logps(encoded, labels, label_smoothing=0.2)
+    return {
+        "logits": model.language_model(**given, labels=labels).logits,
+        "logp": model.logps(encoded, labels),
+        "label_smoothed_loss": -smoothed.sum() / (labels != IGNORED).sum(),
+        "cross_attention_last": model.cross_attention(encoded, labels)[-1],
+    }
+
+
+def relative_difference(found: Tensor, expected: Tensor) -> float:
+    return float((found - expected).abs().max() / expected.abs().max())
+
+
+@pytest.mark.parametrize("how", ["imported", "saved and loaded"])
+@torch.no_grad()
+def test_the_releases_own_numbers(released_policy: Policy, case: dict[str, Tensor], how: str, tmp_path: Path) -> None:
+    policy = released_policy
+    if how == "saved and loaded":
+        policy.save(tmp_path)
+        policy = Policy.load(tmp_path)
+    assert policy.model.config.prompt_ids == case["prefix_ids"][0].tolist()
+    embedded, encoded = encode_case(policy, case)
+    found = {"inputs_embeds": embedded, **case_outputs(policy, case, encoded)}
+    differences = {name: relative_difference(found[name], case[name]) for name in TOLERANCE}
+    assert {name: differences[name] for name in TOLERANCE if differences[name] > TOLERANCE[name]} == {}
+    ids = policy.model.translate(*case_clips(case), num_beams=4, max_new_tokens=20)
+    assert torch.equal(ids, case["beam4"])
+
+
+@torch.no_grad()
+def test_the_releases_own_numbers_from_its_embeddings_on(released: Path, case: dict[str, Tensor]) -> None:
+    policy = Policy.from_uni_sign(released / "best_checkpoint.pth", str(released / "mt5"))
+    policy.model.set_attn_implementation("eager")
+    _, encoded = encode_case(policy, case)
+    encoder = policy.model.language_model.get_encoder()
+    hidden = encoder(inputs_embeds=case["inputs_embeds"], attention_mask=encoded.mask).last_hidden_state
+    found = case_outputs(policy, case, dataclasses.replace(encoded, hidden=hidden))
+    differences = {name: relative_difference(found[name], case[name]) for name in found}
+    assert {name: difference for name, difference in differences.items() if difference > CLOSE} == {}
+
+
+def test_weights_are_the_files_own_in_float32(released: Path, released_policy: Policy) -> None:
+    state = torch.load(released / "best_checkpoint.pth", weights_only=True)["model"]
+    for name, tensor in released_policy.model.language_model.state_dict().items():
+        assert torch.equal(tensor, state[f"mt5_model.{name}"].float()), name
+    block = released_policy.model.encoder.hand.temporal[1]
+    assert torch.equal(block.time.weight, state["fusion_gcn_modules.left.layer0_1.tcn.0.weight"].float())
+    lifted = state["fusion_gcn_modules.left.layer0_1.gcn.conv.weight"].float()  # (2 * 256, 256, 1, 1)
+    assert torch.equal(block.graph.weight[1], lifted[256:, :, 0, 0])
+
+
+@torch.no_grad()
+def test_copies_of_the_last_frame_reach_six_frames_back_and_padding_none(
+    released_policy: Policy, case: dict[str, Tensor]
+) -> None:
+    """Uni-Sign pads a batch with copies: a clip is encoded here as Uni-Sign encodes it alone, not as in its batches."""
+    keypoints, mask = case_clips(case)
+    alone, _ = released_policy.model.encoder(keypoints[1:, :20], mask[1:, :20])
+    keypoints[1, 20:] = keypoints[1, 19]
+    copies, _ = released_policy.model.encoder(keypoints, mask)
+    mask[1, 20:] = False
+    padded, _ = released_policy.model.encoder(keypoints, mask)
+    assert relative_difference(padded[1, :20], alone[0]) < 1e-5
+    assert relative_difference(copies[1, :14], alone[0, :14]) < 1e-5
+    assert relative_difference(copies[1, 14:20], alone[0, 14:]) > 1e-2
