@@ -17,6 +17,7 @@ from signdpo.negatives.skeletons import check_operations
 from signdpo.pipeline.aligning import align
 from signdpo.pipeline.cluster import Demand, check_resources, start_ray
 from signdpo.pipeline.evaluating import SPLITS, evaluate
+from signdpo.pipeline.initial import check_policy, initial_files
 from signdpo.pipeline.perturbing import make_perturber
 from signdpo.pipeline.preparing import prepare
 from signdpo.pipeline.pretraining import pretrain
@@ -44,16 +45,6 @@ def run(config: Config, directory: str, console: Console) -> dict[str, Outputs]:
     show_comparison(context, outputs["evaluation"])
     show_places(context, outputs)
     return outputs
-
-
-def check_policy(config: Config) -> None:
-    """Raise `ConfigError` if the configuration names a policy that is not there."""
-    folder = config.policy.init
-    if folder is not None and not exists(join(folder, "config.json")):
-        raise ConfigError(
-            f"policy.init={folder}: there is no policy here (no config.json); name a folder that "
-            "Policy.save wrote, for example another run's align/policy"
-        )
 
 
 def evaluate_run(directory: str, console: Console) -> Outputs:
@@ -98,6 +89,7 @@ def stages_of(config: Config) -> list[Stage]:
 
     def policy(before: dict[str, Outputs]) -> dict[str, Any]:
         own = {key: tree[key] for key in ("seed", "policy", "pretrain")}
+        own |= {"initial": files} if (files := initial_files(config)) else {}
         return own | {"clips": before["clips"]["hash"], "workers": config.resources.pretrain_workers}
 
     def perturber(before: dict[str, Outputs]) -> dict[str, Any]:
