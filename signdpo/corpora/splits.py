@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from typing import Final
 
+from signdpo.corpora.labels import is_stretch, path_of
 from signdpo.corpora.source import Entry
 
 HELD_OUT: Final = ("dev", "test")
@@ -29,9 +30,11 @@ _RECORDINGS: Final = (
 def recording_of(entry: Entry) -> str:
     """What an entry's clip shares with the clips that must stay in one split with it.
 
-    The video of an id as in How2Sign and OpenASL, the sentence's number of one as in CSL-Daily; otherwise the sentence
-    itself, whatever its case and spacing, or the id of a clip without any.
+    The file that a clip is a stretch of, the video of an id as in How2Sign and OpenASL, the sentence's number of one as
+    in CSL-Daily; otherwise the sentence itself, whatever its case and spacing, or the id of a clip without any.
     """
+    if is_stretch(entry.location):
+        return path_of(entry.location)
     for pattern in _RECORDINGS:
         if match := pattern.match(entry.id):
             return match[1]

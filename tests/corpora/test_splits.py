@@ -36,6 +36,11 @@ def test_the_recording_is_read_off_the_id(id_: str, recording: str) -> None:
     assert recording_of(entry(id_)) == recording
 
 
+def test_stretches_of_one_file_are_one_recording() -> None:
+    first, second = Entry("a", "train", "v.pose#frames=0-9", "one"), Entry("b", "train", "v.pose#frames=9-20", "two")
+    assert recording_of(first) == recording_of(second) == "v.pose"
+
+
 def test_a_sentence_is_a_recording_whatever_its_case_and_spacing() -> None:
     assert recording_of(entry("x", "Good  Morning")) == recording_of(entry("y", "good morning\n"))
     assert recording_of(entry("x", " ")) == "x"
