@@ -1,0 +1,125 @@
+"""Clips in `.npz` files: an array of keypoints, and one of confidences beside it or within it."""
+
+from __future__ import annotations
+
+import math
+import zipfile
+from typing import Any, BinaryIO, Final
+
+import fsspec
+import numpy as np
+
+from signdpo.corpora.labelled import MAX_CLIP_BYTES, LabelledSource, frames_of
+from signdpo.skeleton.clip import BadClipError
+from signdpo.skeleton.formats import BY_NUM_JOINTS, to_layout
+
+CONFIDENCES: Final = ("confidence", "scores")
+MAX_DIRECTORY_BYTES: Final = 1024**2  # of a zip archive's own list of what it holds
+_END_OF_ARCHIVE: Final = b"PK\5\6"
+_END_BYTES: Final = 22
+_ZIP64_LOCATOR: Final = b"PK\6\7"
+_LOCATOR_BYTES: Final = 20
+
+
+class NpzSource(LabelledSource):
+    """A folder of `.npz` files and a table of labels; a clip is `<id>.npz` unless column `file` says otherwise.
+
+    A file holds `keypoints` `(frames, joints, 3)`: x, y and confidence; or `(frames, joints, 2)` and, as `confidence`
+    or `scores`, `(frames, joints)`. There are 69 joints (ours), 133 (COCO-WholeBody) or 137 (OpenPose), x and y are in
+    one unit, y downward, and nothing is normalised.
+
+    Args:
+        corpus: see `LabelledSource`.
+    """
+
+    kind = "npz/1"
+    ending = ".npz"
+
+    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> np.ndarray:
+        """Keypoints `(frames, 69, 3)` float32 in the unit of the file."""
+        with fsspec.open(uri, "rb") as file:
+            arrays = _read_arrays(file)
+        keypoints = _with_confidence(arrays)
+        frames = frames_of(stretch, len(keypoints))
+        return to_layout(keypoints[frames.start : frames.stop], BY_NUM_JOINTS[keypoints.shape[1]])
+
+
+def _with_confidence(arrays: dict[str, np.ndarray]) -> np.ndarray:
+    """`(frames, joints, 3)` of the arrays of a file, whose shapes are checked. Raises `BadClipError`."""
+    keypoints = arrays["keypoints"]
+    if keypoints.ndim != 3 or keypoints.shape[1] not in BY_NUM_JOINTS or keypoints.shape[2] not in (2, 3):
+        counts = ", ".join(map(str, BY_NUM_JOINTS))
+        raise BadClipError(
+            f"keypoints have shape {keypoints.shape}, expected (frames, joints, 2 or 3) with one of {counts} joints"
+        )
+    separate = [name for name in CONFIDENCES if name in arrays]
+    if keypoints.shape[2] == 3:
+        if separate:
+            raise BadClipError(f"keypoints have three channels and there is {separate[0]}: is the third a depth?")
+        if (keypoints[..., 2] < 0).any():
+            raise BadClipError("the third channel of keypoints is negative somewhere: expected a confidence")
+        return keypoints
+    if len(separate) != 1:
+        raise BadClipError(
+            f"keypoints have two channels and there are {len(separate)} of the arrays confidence, scores"
+        )
+    confidence = arrays[separate[0]]
+    if confidence.shape != keypoints.shape[:2]:
+        raise BadClipError(f"{separate[0]} has shape {confidence.shape}, expected {keypoints.shape[:2]}")
+    return np.concatenate([keypoints, confidence[..., None]], axis=-1)
+
+
+def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
+    """`keypoints` and the confidences of a file. Sizes are compared with what is there before anything is unpacked."""
+    _check_directory(file)
+    try:
+        with zipfile.ZipFile(file) as archive:
+            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            if "keypoints" not in members:
+                raise BadClipError(f"there is no array keypoints, found {', '.join(sorted(members)[:8]) or 'nothing'}")
+            wanted = {name: members[name] for name in ("keypoints", *CONFIDENCES) if name in members}
+            if sum(info.file_size for info in wanted.values()) > MAX_CLIP_BYTES:
+                raise BadClipError(f"the arrays take more than {MAX_CLIP_BYTES / 1024**2:.0f} MiB")
+            return {name: _read_array(archive, info) for name, info in wanted.items()}
+    except BadClipError:
+        raise
+    except Exception as error:  # a file made to hurt fails in ways that no list of exceptions covers
+        raise BadClipError(f"damaged .npz file: {error}") from error
+
+
+def _check_directory(file: BinaryIO) -> None:
+    """Refuse an archive that lists more than a few arrays: the list is read whole. Raises `BadClipError`."""
+    size = file.seek(0, 2)
+    file.seek(max(size - _END_BYTES - _LOCATOR_BYTES, 0))
+    tail = file.read()
+    end = tail[-_END_BYTES:]
+    if not end.startswith(_END_OF_ARCHIVE):
+        raise BadClipError("this is no .npz file as numpy writes them, or it is cut off")
+    if tail.startswith(_ZIP64_LOCATOR) or int.from_bytes(end[12:16], "little") > MAX_DIRECTORY_BYTES:
+        raise BadClipError("the .npz file lists too many arrays")
+
+
+def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
+    """One numeric array, once its header is known to claim what the archive holds."""
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise BadClipError(f"{info.filename} is compressed in a way numpy does not write")
+    with archive.open(info) as member:
+        shape, is_fortran, dtype = _read_npy_header(member)
+        claimed, there = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
+        if dtype.kind not in "fiu":
+            raise BadClipError(f"{info.filename} holds {dtype}, expected numbers")
+        if claimed != there:
+            raise BadClipError(f"{info.filename} claims {claimed} bytes of shape {shape}, but {there} are there")
+        content = member.read(claimed)
+    if len(content) != claimed:
+        raise BadClipError(f"{info.filename} is cut off")
+    return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
+
+
+def _read_npy_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
+    version = np.lib.format.read_magic(member)
+    if version == (1, 0):
+        return np.lib.format.read_array_header_1_0(member)
+    if version == (2, 0):
+        return np.lib.format.read_array_header_2_0(member)
+    raise BadClipError(f"an array in version {version} of numpy's format, known are (1, 0) and (2, 0)")
