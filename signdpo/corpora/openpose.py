@@ -1,0 +1,128 @@
+"""Clips as OpenPose writes them: a folder a clip, a JSON file a frame, in the tree of How2Sign or in any folder."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final
+
+import fsspec
+import numpy as np
+
+from signdpo.corpora.labelled import MAX_CLIP_BYTES, MAX_CLIP_FRAMES, LabelledSource, frames_of
+from signdpo.corpora.labels import SPELLINGS
+from signdpo.skeleton.clip import BadClipError
+from signdpo.skeleton.formats import OPENPOSE_137, to_layout
+from signdpo.storage import exists, join, list_folder
+
+MAX_FRAME_BYTES: Final = 1024**2  # one person takes 4 KB
+
+# What a person is made of, in the order of `OPENPOSE_137`: a key and its number of points.
+PARTS: Final = (
+    ("pose_keypoints_2d", 25),
+    ("face_keypoints_2d", 70),
+    ("hand_left_keypoints_2d", 21),
+    ("hand_right_keypoints_2d", 21),
+)
+NUM_POINTS: Final = sum(points for _, points in PARTS)
+
+# Where the folders of clips are, from the folder of the corpus: How2Sign's downloads unpacked beside each other, those
+# of its own script, one of them, or the folders themselves.
+_FOLDERS: Final = (
+    "{split}_2D_keypoints/openpose_output/json/",
+    "{split}/rgb_front/features/openpose_output/json/",
+    "openpose_output/json/",
+    "json/",
+)
+_FRAME_NAME: Final = re.compile(r"(.*?)_?([0-9]+)_keypoints\.json")
+
+
+class OpenPoseSource(LabelledSource):
+    """A folder with a folder of OpenPose's JSON files for each clip, and a table of labels.
+
+    A clip's folder is called as its id (for How2Sign the `SENTENCE_NAME`) unless column `file` says otherwise, and its
+    files are `<anything>_<number>_keypoints.json` (BODY_25, face and hands). The folders lie in the folder of the
+    corpus, or below it as How2Sign has them: in `openpose_output/json`, or in that of `train_2D_keypoints`,
+    `val_2D_keypoints` and `test_2D_keypoints`.
+
+    Args:
+        corpus: see `LabelledSource`.
+    """
+
+    kind = "openpose/1"
+    ending = ""
+
+    def folder(self, split: str) -> str:
+        """Where the clips of a split are, from the folder of the corpus."""
+        for pattern in _FOLDERS:
+            for name in SPELLINGS[split]:
+                folder = pattern.replace("{split}", name)
+                if exists(join(self.root, folder.rstrip("/"))):
+                    return folder
+        return ""
+
+    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> np.ndarray:
+        """Keypoints `(frames, 69, 3)` float32 in pixels. A frame without people has no joint."""
+        files = _frame_files(uri)
+        frames = frames_of(stretch, len(files))
+        filesystem, folder = fsspec.core.url_to_fs(uri)
+        wanted = files[frames.start : frames.stop]
+        # All at once, which object stores answer in parallel; `cat` would take brackets in a name for a pattern.
+        contents = filesystem.cat_ranges([f"{folder}/{name}" for name, _ in wanted], 0, [size for _, size in wanted])
+        source = np.stack([_person(content, name) for content, (name, _) in zip(contents, wanted, strict=True)])
+        return to_layout(source, OPENPOSE_137)
+
+
+def _frame_files(uri: str) -> list[tuple[str, int]]:
+    """Names and sizes of a clip's files in the order of their numbers. Raises `BadClipError` if some are missing."""
+    there = list_folder(uri)
+    if not there:
+        raise FileNotFoundError(uri)
+    named = [(match, name) for name in there if (match := _FRAME_NAME.fullmatch(name))]
+    if not named:
+        raise BadClipError(f"{uri} holds no file called <name>_<number>_keypoints.json")
+    if len(named) > MAX_CLIP_FRAMES or sum(there[name].size for _, name in named) > MAX_CLIP_BYTES:
+        raise BadClipError(f"{uri} holds more than {MAX_CLIP_FRAMES} frames or {MAX_CLIP_BYTES} bytes")
+    if odd := next((name for _, name in named if not 0 < there[name].size <= MAX_FRAME_BYTES), None):
+        raise BadClipError(f"{odd} takes {there[odd].size} bytes, expected 1 to {MAX_FRAME_BYTES}")
+    if len({match[1] for match, _ in named}) > 1:
+        raise BadClipError(f"{uri} holds frames of several clips, such as {named[0][1]} and {named[-1][1]}")
+    ordered = sorted((int(match[2]), name) for match, name in named)
+    for (number, name), (following, next_name) in itertools.pairwise(ordered):
+        if following != number + 1:
+            raise BadClipError(f"frames are missing or there twice: after {name} comes {next_name}")
+    return [(name, there[name].size) for _, name in ordered]
+
+
+def _person(content: bytes | Exception, name: str) -> np.ndarray:
+    """The `(137, 3)` float32 of the one person in a frame's file, zeros if nobody is there. Raises `BadClipError`."""
+    if isinstance(content, Exception):  # what became of one file, as fsspec says it
+        raise content
+    try:
+        people = json.loads(content)["people"]
+        seen = [person for person in map(_points, people) if (person[:, 2] > 0).any()]
+    except BadClipError as error:
+        raise BadClipError(f"{name}: {error}") from error
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+        raise BadClipError(f"{name} is no frame of OpenPose's JSON: {type(error).__name__}: {error}") from error
+    if len(seen) > 1:
+        raise BadClipError(f"a second person is in {name}, expected one signer a clip")
+    return seen[0] if seen else np.zeros((NUM_POINTS, 3), np.float32)
+
+
+def _points(person: dict[str, Any]) -> np.ndarray:
+    return np.concatenate(list(_parts(person)))
+
+
+def _parts(person: dict[str, Any]) -> Iterator[np.ndarray]:
+    """The points of each part, `(points, 3)` float32; a part OpenPose was not asked for is an empty list."""
+    for key, points in PARTS:
+        numbers = person.get(key, [])
+        if not isinstance(numbers, list) or len(numbers) not in (0, 3 * points):
+            found = f"{len(numbers)} numbers" if isinstance(numbers, list) else f"a {type(numbers).__name__}"
+            raise BadClipError(f"{key} has {found}, expected {3 * points}")
+        if not all(type(number) in (int, float) for number in numbers):
+            raise BadClipError(f"{key} holds something that is not a number")
+        yield np.array(numbers or [0.0] * 3 * points, dtype=np.float32).reshape(points, 3)
