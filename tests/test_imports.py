@@ -8,6 +8,7 @@ import pytest
 MATHS = [
     "signdpo.skeleton.layout",
     "signdpo.skeleton.clip",
+    "signdpo.skeleton.formats",
     "signdpo.skeleton.normalisation",
     "signdpo.skeleton.drawing",
     "signdpo.models.policy",

@@ -12,6 +12,10 @@ from signdpo.corpora.source import Source
 KINDS: Final[dict[str, str]] = {
     "synthetic": "signdpo.corpora.synthetic.source:SyntheticSource",
     "uni_sign": "signdpo.corpora.uni_sign:UniSignSource",
+    "csl_news": "signdpo.corpora.csl_news:CslNewsSource",
+    "pose": "signdpo.corpora.pose_file:PoseFileSource",
+    "openpose": "signdpo.corpora.openpose:OpenPoseSource",
+    "npz": "signdpo.corpora.npz:NpzSource",
 }
 
 
