@@ -84,7 +84,7 @@ class ClipStore:
             batch_size=None,
             fn_kwargs={"recipe": recipe},
             num_cpus=READ_CPUS,
-            compute=ray.data.TaskPoolStrategy(size=READERS),
+            compute=ray.data.TaskPoolStrategy(size=min(READERS, len(blocks))),
         )
 
 
