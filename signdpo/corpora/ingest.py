@@ -45,7 +45,7 @@ WRITTEN_ENDINGS: Final = (".parquet", ".partial", ".json")
 
 
 class TooManyBadClipsError(ValueError):
-    """More of the corpus was refused than `corpus.max_bad_share` allows."""
+    """More of the corpus was refused than `corpus.max_bad_share` allows, or all of a split."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,6 @@ def ingest(
     Raises:
         FileNotFoundError: if a split is missing.
         TooManyBadClipsError: after `quarantine.jsonl` is written. There is no manifest then.
-        ValueError: if a split has no clip left.
     """
     directory = absolute(directory)
     shards, duplicates = plan_shards(source, corpus)
@@ -214,7 +213,7 @@ def _summarise(
     shards = [outcome for outcome in outcomes if outcome.split == split and outcome.frames]
     frames = [length for outcome in shards for length in outcome.frames]
     if not frames:
-        raise ValueError(f"split {split} has no clip left; what was refused is listed in {quarantine_uri}")
+        raise TooManyBadClipsError(f"split {split} has no clip left; what was refused is listed in {quarantine_uri}")
     return SplitSummary(
         clips=len(frames),
         quarantined=sum(record.split == split for record in quarantined),

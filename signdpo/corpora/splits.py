@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final
 
 from signdpo.corpora.labels import is_stretch, path_of
+from signdpo.config import ConfigError
 from signdpo.corpora.source import Entry
 
 HELD_OUT: Final = ("dev", "test")
@@ -54,11 +55,11 @@ def hold_out(train: list[Entry], split: str, share: float, missing: tuple[str, .
         missing: which of "dev" and "test" the corpus lacks.
 
     Raises:
-        ValueError: if nothing of a listing falls to a missing split, with the remedy.
+        ConfigError: if nothing of a listing falls to a missing split, with the remedy.
     """
     part = [replace(entry, split=split) for entry in train if _part_of(entry, share, missing) == split]
     if train and not part and split in missing:
-        raise ValueError(
+        raise ConfigError(
             f"none of the {len({recording_of(entry) for entry in train})} recordings of the training split fall to "
             f"split {split}: raise corpus.hold_out={share:g}"
         )

@@ -49,7 +49,7 @@ class UniSignSource:
         Raises:
             FileNotFoundError: if there is no labels file and nothing to hold out instead.
             BadClipError: if the labels file cannot be read, or is no mapping of ids to labels.
-            ValueError: if `hold_out` is too small for the corpus.
+            ConfigError: if `hold_out` is too small for the corpus.
         """
         missing = tuple(name for name in HELD_OUT if self._labels_path(name) is None) if self.hold_out else ()
         if split == "train" or split in missing:
