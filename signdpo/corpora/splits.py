@@ -11,8 +11,8 @@ import re
 from dataclasses import replace
 from typing import Final
 
-from signdpo.corpora.labels import is_stretch, path_of
 from signdpo.config import ConfigError
+from signdpo.corpora.labels import is_stretch, path_of
 from signdpo.corpora.source import Entry
 
 HELD_OUT: Final = ("dev", "test")
