@@ -16,7 +16,7 @@ import numpy as np
 
 from signdpo.corpora.unpickling import MEBIBYTE, load_pickle
 from signdpo.skeleton.clip import BadClipError
-from signdpo.skeleton.layout import COCO_WHOLEBODY_133
+from signdpo.skeleton.layout import CHANNELS, COCO_WHOLEBODY_133
 
 NUM_SOURCE_JOINTS: Final = 133
 MAX_CLIP_FRAMES: Final = 100_000  # an hour at 25 frames a second: no sentence, and more than should be stacked
@@ -66,11 +66,14 @@ def keypoints_of(pose: Any) -> np.ndarray:
     first, last = _stretch(pose, len(keypoints))
     if not 0 < last - first <= MAX_CLIP_FRAMES:
         raise BadClipError(f"the clip has {last - first} frames, expected 1 to {MAX_CLIP_FRAMES}")
+    positions = _stacked(keypoints[first:last], "keypoints", 2)  # (frames, 133, 2)
+    confidence = _stacked(scores[first:last], "scores", 1)  # (frames, 133, 1)
     joints = list(COCO_WHOLEBODY_133)
-    positions = _stacked(keypoints[first:last], "keypoints", 2)[:, joints]  # (frames, 69, 2)
-    confidence = _stacked(scores[first:last], "scores", 1)[:, joints]  # (frames, 69, 1)
+    clip = np.empty((CHANNELS, len(joints), last - first), dtype=np.float32)  # as normalisation wants it
     with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and `Clip.check` names it
-        return np.concatenate([positions, confidence], axis=-1, dtype=np.float32)
+        clip[:2] = positions.transpose(2, 1, 0)[:, joints]
+        clip[2:] = confidence.transpose(2, 1, 0)[:, joints]
+    return clip.transpose(2, 1, 0)
 
 
 def _stretch(pose: dict[str, Any], num_frames: int) -> tuple[int, int]:
@@ -87,15 +90,22 @@ def _stretch(pose: dict[str, Any], num_frames: int) -> tuple[int, int]:
 
 def _stacked(frames: Any, name: str, channels: int) -> np.ndarray:
     """The one person of all frames, `(frames, 133, channels)`."""
-    people = []
-    for index, frame in enumerate(frames):
-        if not isinstance(frame, np.ndarray) or frame.ndim < 2:
-            raise BadClipError(f"{name} of frame {index} are no array of (people, joints)")
-        if len(frame) != 1:
-            raise BadClipError(f"frame {index} has {len(frame)} people, expected exactly one")
-        if frame.shape[1] != NUM_SOURCE_JOINTS:
-            raise BadClipError(f"frame {index} has {frame.shape[1]} joints, expected {NUM_SOURCE_JOINTS}")
-        if math.prod(frame.shape) != NUM_SOURCE_JOINTS * channels:
-            raise BadClipError(f"{name} of frame {index} have shape {frame.shape}")
-        people.append(frame.reshape(NUM_SOURCE_JOINTS, channels))
-    return np.stack(people)
+    usual = (1, NUM_SOURCE_JOINTS, channels) if channels > 1 else (1, NUM_SOURCE_JOINTS)
+    people = [
+        frame if type(frame) is np.ndarray and frame.shape == usual else _person(frame, index, name, channels, usual)
+        for index, frame in enumerate(frames)
+    ]
+    return np.concatenate(people).reshape(-1, NUM_SOURCE_JOINTS, channels)
+
+
+def _person(frame: Any, index: int, name: str, channels: int, usual: tuple[int, ...]) -> np.ndarray:
+    """An unusual frame in the usual shape. Raises `BadClipError` if it is not one person."""
+    if not isinstance(frame, np.ndarray) or frame.ndim < 2:
+        raise BadClipError(f"{name} of frame {index} are no array of (people, joints)")
+    if len(frame) != 1:
+        raise BadClipError(f"frame {index} has {len(frame)} people, expected exactly one")
+    if frame.shape[1] != NUM_SOURCE_JOINTS:
+        raise BadClipError(f"frame {index} has {frame.shape[1]} joints, expected {NUM_SOURCE_JOINTS}")
+    if math.prod(frame.shape) != NUM_SOURCE_JOINTS * channels:
+        raise BadClipError(f"{name} of frame {index} have shape {frame.shape}")
+    return frame.reshape(usual)

@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from signdpo.skeleton.layout import PART_ANCHORS, PART_ROOTS, PARTS
+from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS, PART_ANCHORS, PART_ROOTS, PARTS
 
 CONFIDENCE_THRESHOLD: Final = 0.3
 MIN_CONFIDENT_JOINTS: Final = 4  # over all frames of a clip; below it the body has no measurable extent
@@ -30,34 +30,42 @@ def normalise(keypoints: np.ndarray) -> np.ndarray:
         keypoints: `(frames, 69, 3)` x, y in image coordinates (any unit) and confidence.
 
     Returns:
-        `(frames, 69, 3)` float32: x and y in [-1, 1], confidence 0 or in (0.3, 1].
+        `(frames, 69, 3)` float32: x and y in [-1, 1], confidence 0 or in (0.3, 1]. In memory frames lie innermost; a
+        clip that comes so, too, is normalised fastest.
     """
-    # A half-precision clip is widened first: the bounding box of float16 pixels would be wrong by whole pixels.
-    keypoints = np.asarray(keypoints, dtype=np.float32)
-    confident = keypoints[..., 2] > CONFIDENCE_THRESHOLD
-    corner, extent = _bounding_square(keypoints[:, PARTS["body"], :2][confident[:, PARTS["body"]]])
-    if extent == 0:
-        return np.zeros_like(keypoints)
-
-    normalised = keypoints.copy()
+    # Channels first and frames last, so that every operation runs along memory. A half-precision clip is widened before
+    # the bounding box is taken: that of float16 pixels would be wrong by whole pixels.
+    source = np.ascontiguousarray(np.transpose(keypoints, (2, 1, 0)), dtype=np.float32)  # (3, 69, frames)
+    confident = source[2] > CONFIDENCE_THRESHOLD  # (69, frames)
     body = PARTS["body"]
-    normalised[:, body, :2] = ((keypoints[:, body, :2] - corner) / extent - np.float32(0.5)) * 2
+    corner, extent = _bounding_square(*(source[axis, body][confident[body]] for axis in (0, 1)))
+    if extent == 0:
+        return np.zeros((len(keypoints), NUM_JOINTS, CHANNELS), dtype=np.float32)
+
+    normalised = np.empty_like(source)
+    positions = normalised[:2]  # (2, 69, frames)
+    np.subtract(source[:2, body], corner, out=positions[:, body])
     for part, root in PART_ROOTS.items():
-        joints = PARTS[part]
-        normalised[:, joints, :2] = (keypoints[:, joints, :2] - keypoints[:, root : root + 1, :2]) / extent
-    # The confidence is clipped too: some pose models report scores above 1.
-    np.clip(normalised, -1, 1, out=normalised)
-    normalised[~confident] = 0
-    return normalised
+        np.subtract(source[:2, PARTS[part]], source[:2, root, None], out=positions[:, PARTS[part]])
+    np.divide(positions, extent, out=positions)
+    np.subtract(positions[:, body], np.float32(0.5), out=positions[:, body])
+    np.multiply(positions[:, body], np.float32(2), out=positions[:, body])
+    normalised[2] = source[2]
+    normalised.clip(-1, 1, out=normalised)  # the confidence too: some pose models report scores above 1
+    # All bits of a float's zero are 0, whatever stood at a joint that is not trusted: no sign is left, and no NaN.
+    bits = normalised.view(np.int32)
+    np.bitwise_and(bits, -confident.astype(np.int32), out=bits)
+    return normalised.transpose(2, 1, 0)
 
 
-def _bounding_square(points: np.ndarray) -> tuple[np.ndarray, np.float32]:
-    """Upper left corner `(2,)` and side of the square around `(points, 2)`; a side of 0 if there is none."""
-    if len(points) < MIN_CONFIDENT_JOINTS:
-        return np.zeros(2, dtype=np.float32), np.float32(0)
-    low, high = points.min(axis=0), points.max(axis=0)
-    side = (high - low).max()
-    return (low + high - side) / 2, side
+def _bounding_square(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.float32]:
+    """Upper left corner `(2, 1, 1)` and side of the square around `(points,)` each; a side of 0 if there is none."""
+    if len(x) < MIN_CONFIDENT_JOINTS:
+        return np.zeros((2, 1, 1), dtype=np.float32), np.float32(0)
+    left, right, top, bottom = x.min(), x.max(), y.min(), y.max()
+    side = max(right - left, bottom - top)
+    corner = np.array([(left + right - side) / 2, (top + bottom - side) / 2], dtype=np.float32)
+    return corner[:, None, None], side
 
 
 def to_picture(keypoints: np.ndarray) -> np.ndarray:

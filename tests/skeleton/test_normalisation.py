@@ -67,6 +67,22 @@ def test_the_bounding_box_is_that_of_the_whole_clip() -> None:
     np.testing.assert_allclose(normalised[:, :2, 0], [[-1, 0], [0, 1]], atol=1e-6)
 
 
+@pytest.mark.parametrize("axes", [(0, 1, 2), (2, 1, 0), (1, 2, 0)])
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+def test_the_order_in_memory_does_not_matter_and_the_input_is_left_alone(
+    axes: tuple[int, int, int], dtype: str
+) -> None:
+    keypoints = np.random.default_rng(0).uniform(0, 1, (7, NUM_JOINTS, 3)).astype(dtype)
+    keypoints[2, 40] = [np.nan, 0.5, 0.1]  # not trusted: whatever it holds does not count
+    expected = normalise(keypoints)
+    assert expected[2, 40].tolist() == [0, 0, 0]
+    assert not np.signbit(expected[expected == 0]).any()
+    ordered = np.transpose(np.transpose(keypoints, axes).copy(), np.argsort(axes))
+    before = ordered.copy()
+    np.testing.assert_array_equal(normalise(ordered), expected)
+    np.testing.assert_array_equal(ordered, before)
+
+
 def test_a_body_too_small_to_measure_gives_zeros() -> None:
     three_joints = square_signer()
     three_joints[:, 3, 2] = 0.1

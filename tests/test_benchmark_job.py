@@ -1,0 +1,31 @@
+"""`jobs/benchmark.py` runs and writes its figures; what they are is no matter for a test."""
+
+from __future__ import annotations
+
+import json
+import runpy
+import sys
+from pathlib import Path
+
+import pytest
+
+JOB = str(Path(__file__).resolve().parents[1] / "jobs" / "benchmark.py")
+
+
+@pytest.mark.parametrize(
+    ("name", "figures"),
+    [("preprocess", {"ratio", "largest difference"}), ("ingest", {"reading, clips/s", "reading and storing, clips/s"})],
+)
+def test_a_benchmark_prints_and_writes_its_figures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, figures: set[str]
+) -> None:
+    arguments = ["--clips", "3", "--frames", "5", "--json", str(tmp_path / "figures.json")]
+    monkeypatch.setattr(sys, "argv", ["benchmark.py", name, *arguments])
+    with pytest.raises(SystemExit) as ended:
+        runpy.run_path(JOB, run_name="__main__")
+    assert ended.value.code == 0
+    written = json.loads((tmp_path / "figures.json").read_text())
+    assert figures | {"machine", "python", "numpy"} <= written.keys()
+    assert written["clips"] == 3
+    printed = capsys.readouterr().out
+    assert all(figure in printed for figure in figures)
