@@ -7,15 +7,12 @@ from dataclasses import dataclass, field
 from html import escape
 from typing import Any, Final
 
-import numpy as np
-
-from signdpo.levels import LEVELS
 from signdpo.report.curves import Row, alignment_figure, pretraining_figure, series
 from signdpo.report.differences import mark_differences
-from signdpo.report.negatives import NegativeExample, negative_figure
-from signdpo.report.style import STYLE
-from signdpo.report.svg import LEVEL_COLOURS, to_svg
-from signdpo.skeleton.layout import PARTS
+from signdpo.report.examples import negatives_section
+from signdpo.report.negatives import NegativeExample
+from signdpo.report.page import facts_list, figure, page, section, signed
+from signdpo.report.svg import to_svg
 
 METRICS: Final = (
     ("BLEU-1", "bleu1"),
@@ -85,33 +82,20 @@ class ReportData:
 
 def render(data: ReportData) -> str:
     """The page as one string of HTML, without a script and without anything to fetch."""
-    title = escape(data.title)
     sections = [
         _facts(data),
         _scores(data.comparisons),
         _pretraining(data.pretraining),
         _alignment(data.alignment),
-        _negatives(data.negatives),
+        negatives_section(data.negatives),
         _translations(data.translations),
         _config(data.config),
     ]
-    return (
-        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{title}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n<h1>{title}</h1>\n"
-        + "".join(f'<p class="warning">{escape(warning)}</p>\n' for warning in data.warnings)
-        + "\n".join(section for section in sections if section)
-        + "\n</body>\n</html>\n"
-    )
-
-
-def _section(title: str, body: str) -> str:
-    return f"<section>\n<h2>{escape(title)}</h2>\n{body}\n</section>"
+    return page(data.title, sections, data.warnings)
 
 
 def _facts(data: ReportData) -> str:
-    facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in data.facts.items())
-    body = f'<dl class="facts">{facts}</dl>' if facts else ""
+    body = facts_list(dict(data.facts))
     if data.quarantine:
         total = sum(data.quarantine.values())
         ordered = sorted(data.quarantine.items(), key=lambda item: (-item[1], item[0]))
@@ -128,7 +112,7 @@ def _scores(comparisons: Sequence[Comparison]) -> str:
     bodies = "".join(_comparison_rows(comparison) for comparison in comparisons)
     signatures = dict.fromkeys(comparison.baseline["signature"] for comparison in comparisons)
     notes = "".join(f"<code>{escape(signature)}</code> " for signature in signatures)
-    return _section(
+    return section(
         "Translation quality",
         f'<div class="scroll"><table class="scores"><thead><tr><th></th><th></th>{heads}</tr></thead>{bodies}</table>'
         f'</div><p class="note">sacreBLEU {notes}</p>',
@@ -154,17 +138,12 @@ def _comparison_rows(comparison: Comparison) -> str:
 
 def _delta_cell(delta: float) -> str:
     kind = "same" if float(f"{delta:.2f}") == 0 else "better" if delta > 0 else "worse"
-    return f'<td class="{kind}">{_signed(delta)}</td>'
-
-
-def _signed(value: float) -> str:
-    """Two decimals and a sign, with the minus that is as wide as a plus."""
-    return f"{value:+.2f}".replace("-", "\u2212")
+    return f'<td class="{kind}">{signed(delta)}</td>'
 
 
 def _verdict(test: Mapping[str, Any]) -> str:
     p_value = f"{test['p_value']:.3f}" if test["p_value"] >= 0.001 else "below 0.001"
-    interval = f"{_signed(test['confidence_low'])} to {_signed(test['confidence_high'])}"
+    interval = f"{signed(test['confidence_low'])} to {signed(test['confidence_high'])}"
     meaning = "significant" if test["p_value"] < 0.05 else "not significant"
     return (
         f"BLEU-4: p = {p_value}, {meaning} at 0.05; 95 % interval of the difference {interval} "
@@ -176,14 +155,14 @@ def _pretraining(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     svg = to_svg(pretraining_figure(rows), "Curves of the pre-training: loss, development BLEU-4 and NLL")
-    return _section("Pre-training by maximum likelihood", _figure(svg))
+    return section("Pre-training by maximum likelihood", figure(svg))
 
 
 def _alignment(rows: Sequence[Row]) -> str:
     if not rows:
         return ""
     svg = to_svg(alignment_figure(rows), "Curves of the alignment: loss, margins, accuracies, log-probability, waiting")
-    return _section("Preference optimisation", _figure(svg, _chosen_note(rows)))
+    return section("Preference optimisation", figure(svg, _chosen_note(rows)))
 
 
 def _chosen_note(rows: Sequence[Row]) -> str:
@@ -194,46 +173,8 @@ def _chosen_note(rows: Sequence[Row]) -> str:
     last = values[-max(1, len(values) // 10) :].mean()
     change = "rose" if last > values[0] else "fell"
     return (
-        f"The log-probability of the chosen text {change} from {_signed(values[0])} at step zero to {_signed(last)} "
+        f"The log-probability of the chosen text {change} from {signed(values[0])} at step zero to {signed(last)} "
         "nats (mean of the last tenth of the steps)."
-    )
-
-
-def _negatives(examples: Sequence[NegativeExample]) -> str:
-    if not examples:
-        return ""
-    return _section(
-        "Negatives", '<p class="note">' + _NEGATIVES_NOTE + "</p>" + "".join(_negative(example) for example in examples)
-    )
-
-
-_NEGATIVES_NOTE: Final = (
-    "Above, the clip as it was recorded and how much of the translation hangs on each moment (salience). Below, the "
-    "non-preferred clip of each level at the same moments: in colour the bones that moved, in grey where they were, "
-    "and a bar under the frames that were changed. A margin is the reference policy's log p(chosen) minus log "
-    "p(rejected), in nats: small or negative where it does not notice the change."
-)
-
-
-def _negative(example: NegativeExample) -> str:
-    margins = "".join(
-        f'<li><i style="background:{LEVEL_COLOURS[level]}"></i>{level.replace("_", " ")} '
-        f"<b>{_signed(example.reference_margins[level])}</b></li>"
-        for level in LEVELS
-        if level in example.reference_margins
-    )
-    parts = ", ".join(
-        f"{part.replace('_', ' ')} {share:.0%}"
-        for part, share in zip(PARTS, example.part_salience / max(np.sum(example.part_salience), 1e-12), strict=True)
-    )
-    picture = to_svg(negative_figure(example), f"Skeletons of {example.id}, clean and perturbed")
-    return (
-        f"<article><h3>{escape(example.id)}</h3>"
-        f"{_figure(picture, f'Salience by part: {parts}.')}"
-        f'<dl class="pair"><dt>chosen</dt><dd>{mark_differences(example.text, example.rejected_text)}</dd>'
-        f'<dt style="color:{LEVEL_COLOURS["language"]}">language negative</dt>'
-        f"<dd>{mark_differences(example.rejected_text, example.text)}</dd></dl>"
-        f'<ul class="margins">{margins}</ul></article>'
     )
 
 
@@ -248,15 +189,10 @@ def _translations(examples: Sequence[TranslationExample]) -> str:
         for example in examples
     )
     note = "Marked: words that the reference does not have there; a thin mark stands where words are missing."
-    return _section("Translations", f'<p class="note">{note}</p>{rows}')
+    return section("Translations", f'<p class="note">{note}</p>{rows}')
 
 
 def _config(config: str) -> str:
     if not config:
         return ""
     return f"<details><summary>Configuration</summary><pre>{escape(config)}</pre></details>"
-
-
-def _figure(svg: str, caption: str = "") -> str:
-    text = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f"<figure>{svg}{text}</figure>"
