@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -35,15 +36,16 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
         if not isinstance(given, dict):
             raise ConfigError(f"--config {path} must hold a mapping of sections, found {type(given).__name__}")
         _merge(tree, given)
+    return parse_config(tree, overrides)
+
+
+def parse_config(tree: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
+    """Validate a plain tree with overrides laid over it. Raises `ConfigError` listing every problem, one a line."""
+    merged = copy.deepcopy(dict(tree))
     for override in overrides:
-        _apply_override(tree, override)
-    return parse_config(tree)
-
-
-def parse_config(tree: Mapping[str, Any]) -> Config:
-    """Validate a plain tree. Raises `ConfigError` listing every problem, one a line."""
+        _apply_override(merged, override)
     try:
-        return Config.model_validate(tree)
+        return Config.model_validate(merged)
     except ValidationError as error:
         raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
 

@@ -20,8 +20,8 @@ from signdpo.models.policy import Policy
 from signdpo.models.precision import autocast
 from signdpo.negatives.perturber import LanguagePerturber, choose_rejected
 from signdpo.negatives.salience import measure_salience
-from signdpo.seeding import derive_seed
 from signdpo.negatives.skeletons import UNCHANGED, skeleton_negatives
+from signdpo.seeding import derive_seed
 from signdpo.storage import fetch_folder
 
 SEQUENCES = ("chosen", *LEVELS)  # the six scored sequences of a clip, in the order rows carry them

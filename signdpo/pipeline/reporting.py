@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import ray
 
-from signdpo.config import Config
-from signdpo.corpora.clips import keypoints_of, read_clips, read_quarantine, shorten_row
-from signdpo.levels import LEVELS, SKELETON_LEVELS
-from signdpo.negatives.generator import NegativeGenerator
+from signdpo.corpora.clips import read_clips, read_quarantine
 from signdpo.pipeline.evaluating import SPLITS, SYSTEMS
+from signdpo.pipeline.pictures import picture
 from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.stages import Outputs, RunContext
 from signdpo.report.html import Comparison, ReportData, TranslationExample, render
-from signdpo.report.negatives import NegativeExample
 from signdpo.storage import read_text, write_text
 
 PICTURED_CLIPS = 3
@@ -38,7 +34,7 @@ def report(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs
         comparisons=_comparisons(before),
         pretraining=read_metrics(context.path("pretrain", "metrics.jsonl")),
         alignment=alignment,
-        negatives=pictured_negatives(context, before, PICTURED_CLIPS),
+        negatives=picture(context, before["pretrain"]["policy_hash"], count=PICTURED_CLIPS),
         translations=translations,
         warnings=[warning] if warning else [],
     )
@@ -70,47 +66,6 @@ def examples(context: RunContext, before: dict[str, Outputs], count: int) -> lis
     differing = [row for row in rows if row.baseline != row.aligned]
     pool = differing if len(differing) >= count else sorted(rows, key=lambda row: row.baseline == row.aligned)[:count]
     return [pool[place] for place in np.linspace(0, len(pool) - 1, min(count, len(pool))).astype(int)]
-
-
-def pictured_negatives(context: RunContext, before: dict[str, Outputs], count: int) -> list[NegativeExample]:
-    """The first epoch's negatives of a few training clips, made again: the very ones that were trained on."""
-    config = context.config
-    clips = read_clips(context.path("clips"), "train")
-    # Shards hold clips of like length, so the first clips are the shortest.
-    chosen = np.linspace(0, clips.num_rows - 1, min(count, clips.num_rows)).astype(int)
-    rows = clips.take(chosen).to_pylist()
-    rows = [shorten_row(row, config.corpus.max_frames) for row in rows]
-    resources = config.resources
-    make = _generate.options(num_cpus=resources.cpus_per_generator, num_gpus=resources.gpus_per_generator)
-    arguments = (config, context.baseline, before["pretrain"]["policy_hash"], context.perturber)
-    batch = ray.get(make.remote(arguments, rows))
-    return [_example(batch, row) for row in range(len(rows))]
-
-
-@ray.remote
-def _generate(arguments: tuple[Config, str, str, str], rows: list[dict[str, Any]]) -> dict[str, Any]:
-    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
-    columns["epoch"] = np.zeros(len(rows), dtype=np.int32)
-    return NegativeGenerator(*arguments)(columns)
-
-
-def _example(batch: dict[str, Any], row: int) -> NegativeExample:
-    frames = int(batch["num_frames"][row])
-    logps, valid = batch["reference_logps"][row], batch["valid"][row]
-    made = [level for level, usable in zip(LEVELS, valid, strict=True) if usable]
-    return NegativeExample(
-        id=str(batch["id"][row]),
-        text=str(batch["text"][row]),
-        rejected_text=str(batch["rejected_text"][row]),
-        keypoints=keypoints_of(batch["keypoints"][row], frames),
-        perturbed={
-            level: keypoints_of(batch[f"keypoints_{level}"][row], frames) for level in SKELETON_LEVELS if level in made
-        },
-        frame_salience=np.asarray(batch["salience_frames"][row], dtype=np.float32),
-        part_salience=np.asarray(batch["salience_parts"][row], dtype=np.float32),
-        operations=dict(zip(SKELETON_LEVELS, batch["operations"][row], strict=True)),
-        reference_margins={level: float(logps[0] - logps[1 + LEVELS.index(level)]) for level in made},
-    )
 
 
 def _facts(context: RunContext, before: dict[str, Outputs]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import cache
 from typing import Any
 
@@ -19,11 +20,13 @@ from signdpo.pipeline.cluster import Demand, check_resources, start_ray
 from signdpo.pipeline.evaluating import SPLITS, evaluate
 from signdpo.pipeline.initial import check_policy, initial_files
 from signdpo.pipeline.perturbing import make_perturber
+from signdpo.pipeline.pictures import picture
 from signdpo.pipeline.preparing import prepare
 from signdpo.pipeline.pretraining import pretrain
 from signdpo.pipeline.reporting import report
-from signdpo.pipeline.stages import Outputs, RunContext, Stage, finished, plan, run_stage, run_stages
-from signdpo.storage import absolute, exists, join, read_text, write_text
+from signdpo.pipeline.stages import MANIFEST, Outputs, RunContext, Stage, finished, plan, run_stage, run_stages
+from signdpo.report.negatives import NegativeExample
+from signdpo.storage import absolute, exists, join, read_json, read_text, write_text
 
 COMPARED = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
 
@@ -53,11 +56,8 @@ def evaluate_run(directory: str, console: Console) -> Outputs:
     Raises:
         ConfigError: if the run is not there, or was not aligned.
     """
-    directory = absolute(directory)
-    if not exists(join(directory, "config.yaml")):
-        raise ConfigError(f"--run-dir {directory}: there is no run here (no config.yaml)")
-    config = parse_config(yaml.safe_load(read_text(join(directory, "config.yaml"))))
-    context = RunContext(config, directory, console)
+    context = open_run(directory, console)
+    config, directory = context.config, context.directory
     before: dict[str, Outputs] = {}
     start_ray(config)
     for stage in stages_of(config):
@@ -72,6 +72,34 @@ def evaluate_run(directory: str, console: Console) -> Outputs:
             )
         before[stage.name] = outputs
     raise AssertionError("a run has an evaluation stage")
+
+
+def open_run(directory: str, console: Console, overrides: Iterable[str] = ()) -> RunContext:
+    """An earlier run with the configuration it had, overrides laid over it.
+
+    Raises:
+        ConfigError: if there is no run.
+    """
+    directory = absolute(directory)
+    if not exists(join(directory, "config.yaml")):
+        raise ConfigError(f"--run-dir {directory}: there is no run here (no config.yaml)")
+    config = parse_config(yaml.safe_load(read_text(join(directory, "config.yaml"))), overrides)
+    return RunContext(config, directory, console)
+
+
+def picture_run(context: RunContext, **choice: Any) -> list[NegativeExample]:
+    """Negatives of a run whose perturber is there, made again; keywords are those of `picture`.
+
+    Raises:
+        ConfigError: if the run has not come so far.
+    """
+    for stage in ("clips", "pretrain", "perturber"):
+        if not exists(context.path(stage, MANIFEST)):
+            raise ConfigError(f"--run-dir {context.directory}: the stage {stage} is not done; run jobs/align.py first")
+    check_operations(context.config.negatives)
+    start_ray(context.config)
+    reference_hash = read_json(context.path("pretrain", MANIFEST))["outputs"]["policy_hash"]
+    return picture(context, reference_hash, **choice)
 
 
 def stages_of(config: Config) -> list[Stage]:

@@ -34,7 +34,7 @@ MARGIN: Final = 0.12
 _LINE_WIDTH: Final[dict[str, float]] = {"body": 2.0, "left_hand": 1.2, "right_hand": 1.2, "face": 1.0}
 _FACE_ROOT: Final = 17
 # For the eye: shoulders instead of a triangle hanging on the nose, and contours of a face instead of a star.
-_DRAWN_BONES: Final[dict[str, tuple[tuple[int, int], ...]]] = {
+DRAWN_BONES: Final[dict[str, tuple[tuple[int, int], ...]]] = {
     **BONES,
     "body": ((LEFT_SHOULDER, RIGHT_SHOULDER), *(bone for bone in BONES["body"] if NOSE not in bone)),
     "face": tuple(bone for bone in BONES["face"] if _FACE_ROOT not in bone),
@@ -53,7 +53,7 @@ def draw_frame(axes: Axes, keypoints: np.ndarray, *, shift: float = 0.0, highlig
     joints = to_picture(keypoints[None])[0] + [shift, 0.0]
     for part, where in PARTS.items():
         points = joints[where]
-        segments = points[list(_DRAWN_BONES[part])]  # (bones, 2, 2)
+        segments = points[list(DRAWN_BONES[part])]  # (bones, 2, 2)
         segments = segments[np.isfinite(segments).all(axis=(1, 2))]
         width = _LINE_WIDTH[part]
         if part in highlight:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
 
 from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.report.animation import save_animation
 from signdpo.report.curves import alignment_figure, running_mean, series
 from signdpo.report.differences import mark_differences
+from signdpo.report.examples import gallery
 from signdpo.report.html import Comparison, ReportData, TranslationExample, render
 from signdpo.report.negatives import NegativeExample, differs, moments, negative_figure
 from signdpo.report.svg import INK, LEVEL_COLOURS, to_svg
@@ -238,3 +243,24 @@ def test_a_clip_without_a_single_joint_can_be_drawn() -> None:
 def test_the_report_never_imports_ray_or_pyplot() -> None:
     program = "import sys, signdpo.report.html; sys.exit('ray' in sys.modules or 'matplotlib.pyplot' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
+
+
+def test_a_gallery_shows_each_clip_its_margins_and_what_was_left_out() -> None:
+    example = dataclasses.replace(negative_example(), left_out=["spatial_global"])
+    page = gallery("Negatives", [example, dataclasses.replace(example, id="clip-8", rejected_text="")], {"run": "r"})
+    assert page.count("<article>") == 2
+    assert "\u22121.50</b> left out" in page
+    assert "none of the candidates was a usable wrong sentence" in page
+    assert "<script" not in page
+
+
+def test_a_picture_that_leaves_its_page_takes_its_sentences_along() -> None:
+    texts = [text.get_text() for text in negative_figure(negative_example(), sentences=True).texts]
+    assert texts == ["chosen", "go home now", "language", "go away now"]
+
+
+def test_an_animation_has_a_picture_a_frame(tmp_path: Path) -> None:
+    example = negative_example()
+    save_animation(example, tmp_path / "clip.gif")
+    with Image.open(tmp_path / "clip.gif") as animation:
+        assert animation.n_frames == len(example.keypoints)

@@ -1,0 +1,85 @@
+"""Negatives of a run made again, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import ray
+
+from signdpo.config import Config, ConfigError
+from signdpo.corpora.clips import keypoints_of, read_clips, shorten_row
+from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.negatives.generator import NegativeGenerator
+from signdpo.negatives.skeletons import UNCHANGED
+from signdpo.pipeline.stages import RunContext
+from signdpo.report.negatives import NegativeExample
+
+
+def picture(
+    context: RunContext,
+    reference_hash: str,
+    *,
+    split: str = "train",
+    ids: Sequence[str] = (),
+    count: int = 3,
+    epoch: int = 0,
+) -> list[NegativeExample]:
+    """The negatives of a few clips; those of training clips are the very ones that an epoch trains on.
+
+    Args:
+        context: of a run whose baseline and perturber are there.
+        reference_hash: of the baseline.
+        split: of the clips.
+        ids: of the clips; without any, `count` clips evenly spaced from short ones to long ones.
+        count: how many, without `ids`.
+        epoch: whose negatives.
+
+    Raises:
+        ConfigError: if there is no clip of an id.
+    """
+    config = context.config
+    rows = [shorten_row(row, config.corpus.max_frames) for row in _chosen(context, split, ids, count)]
+    resources = config.resources
+    make = _generate.options(num_cpus=resources.cpus_per_generator, num_gpus=resources.gpus_per_generator)
+    batch = ray.get(make.remote((config, context.baseline, reference_hash, context.perturber), rows, epoch))
+    return [_example(batch, row) for row in range(len(rows))]
+
+
+def _chosen(context: RunContext, split: str, ids: Sequence[str], count: int) -> list[dict[str, Any]]:
+    clips = read_clips(context.path("clips"), split)
+    if not ids:
+        # Shards hold clips of like length, so the first clips are the shortest.
+        places = np.linspace(0, clips.num_rows - 1, min(count, clips.num_rows)).astype(int)
+        return list(clips.take(places).to_pylist())
+    where = {clip: place for place, clip in enumerate(clips["id"].to_pylist())}
+    unknown = [clip for clip in ids if clip not in where]
+    if unknown:
+        raise ConfigError(f"there is no clip {unknown[0]} in split {split}; one that exists is {next(iter(where))}")
+    return list(clips.take([where[clip] for clip in ids]).to_pylist())
+
+
+@ray.remote
+def _generate(arguments: tuple[Config, str, str, str], rows: list[dict[str, Any]], epoch: int) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["epoch"] = np.full(len(rows), epoch, dtype=np.int32)
+    return NegativeGenerator(*arguments)(columns)
+
+
+def _example(batch: dict[str, Any], row: int) -> NegativeExample:
+    frames = int(batch["num_frames"][row])
+    logps, valid = batch["reference_logps"][row], batch["valid"][row]
+    operations = dict(zip(SKELETON_LEVELS, batch["operations"][row], strict=True))
+    return NegativeExample(
+        id=str(batch["id"][row]),
+        text=str(batch["text"][row]),
+        rejected_text=str(batch["rejected_text"][row]),
+        keypoints=keypoints_of(batch["keypoints"][row], frames),
+        perturbed={level: keypoints_of(batch[f"keypoints_{level}"][row], frames) for level in SKELETON_LEVELS},
+        frame_salience=np.asarray(batch["salience_frames"][row], dtype=np.float32),
+        part_salience=np.asarray(batch["salience_parts"][row], dtype=np.float32),
+        operations={level: operation for level, operation in operations.items() if operation != UNCHANGED},
+        reference_margins={level: float(logps[0] - logps[1 + place]) for place, level in enumerate(LEVELS)},
+        left_out=[level for level, usable in zip(LEVELS, valid, strict=True) if not usable],
+    )
