@@ -1,6 +1,6 @@
 """Check a corpus and store it as Parquet, without training anything.
 
-python jobs/prepare.py --out clips
+python jobs/prepare.py --out clips --picture clips.png
 python jobs/prepare.py --set corpus.kind=uni_sign --set corpus.root=/data/CSL_Daily --set corpus.language=zh --out clips
 python jobs/prepare.py --set corpus.kind=uni_sign --set corpus.root=/data/CSL_Daily --check
 """
@@ -10,19 +10,23 @@ from __future__ import annotations
 import argparse
 import sys
 
+import numpy as np
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from signdpo.config import Config, ConfigError, load_config
-from signdpo.corpora.clips import Manifest, read_quarantine
+from signdpo.corpora.clips import Manifest, keypoints_of, read_clips, read_quarantine
 from signdpo.corpora.ingest import commonest_reasons, ingest
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.survey import SplitSurvey, survey
 from signdpo.pipeline.cluster import start_ray
 from signdpo.pipeline.progress import Meter
+from signdpo.skeleton.drawing import draw_strip
 
 NAMES_SHOWN = 3
+CLIPS_DRAWN = 5
 
 
 def main() -> int:
@@ -32,24 +36,42 @@ def main() -> int:
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--out", metavar="DIR", help="where the clips go: a local path or a URI")
     action.add_argument("--check", action="store_true", help="only look at labels and file names: no clip is read")
+    parser.add_argument("--picture", metavar="FILE", help="with --out, draw a few of the clips, for example clips.png")
     arguments = parser.parse_args()
     console = Console()
     try:
         config = load_config(arguments.config, arguments.set)
-        return check(console, config) if arguments.check else prepare(console, config, arguments.out)
+        if arguments.check:
+            return check(console, config)
+        prepare(console, config, arguments.out)
+        if arguments.picture:
+            draw_clips(arguments.out, arguments.picture)
+            console.print(f"drawn    {arguments.picture}", markup=False, soft_wrap=True)
+        return 0
     except (ConfigError, ValueError, FileNotFoundError) as error:
         console.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
         return 2
 
 
-def prepare(console: Console, config: Config, directory: str) -> int:
+def prepare(console: Console, config: Config, directory: str) -> None:
     """Store the corpus and print what is in it."""
     source = open_source(config.corpus)
     start_ray(config)
     with Meter(console, "clips", total=None, unit="clips") as meter:
         manifest = ingest(source, directory, config.corpus, progress=lambda done, total: meter.update(done))
     print_summary(console, manifest, directory)
-    return 0
+
+
+def draw_clips(directory: str, path: str) -> None:
+    """Draw strips of a few training clips, from short to long: a wrong map of joints is seen at a glance."""
+    clips = read_clips(directory, "train")
+    places = np.linspace(0, clips.num_rows - 1, min(CLIPS_DRAWN, clips.num_rows)).astype(int)
+    figure = Figure(figsize=(12, 2 * len(places)), layout="constrained")
+    strips = figure.subplots(len(places), squeeze=False)[:, 0]
+    for axes, row in zip(strips, clips.take(places).to_pylist(), strict=True):
+        keypoints = keypoints_of(row["keypoints"], row["num_frames"])
+        draw_strip(axes, keypoints, title=f"{row['id']}, {row['num_frames']} frames: {row['text']}")
+    figure.savefig(path, dpi=110)
 
 
 def check(console: Console, config: Config) -> int:

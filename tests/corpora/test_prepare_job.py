@@ -26,7 +26,8 @@ def test_the_job_stores_a_corpus_and_prints_what_is_in_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     sizes = [f"--set=corpus.synthetic.{key}" for key in ("train_clips=6", "dev_clips=2", "test_clips=3")]
-    assert run_job(monkeypatch, "--out", str(tmp_path), *sizes) == 0
+    assert run_job(monkeypatch, "--out", str(tmp_path), "--picture", str(tmp_path / "clips.png"), *sizes) == 0
+    assert (tmp_path / "clips.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert "train │ 6" in printed
     assert "test  │ 3" in printed
