@@ -22,7 +22,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from signdpo.evaluation.metrics import DEFAULT_TOKENIZERS, PROTOCOLS, TOKENIZERS, Scores, score
+from signdpo.evaluation.bleurt import bleurt
+from signdpo.evaluation.metrics import DEFAULT_TOKENIZERS, PROTOCOLS, TOKENIZERS, score
 from signdpo.evaluation.significance import PairedBootstrap, paired_bootstrap
 
 RELEASE_LINE = re.compile(r"sample: (?P<id>.+?), (?:prediction|ground-truth): ?(?P<text>.*)")
@@ -35,6 +36,7 @@ ROWS = (
     ("chrF", "chrf", "{:.2f}"),
     ("ROUGE-L", "rouge_l", "{:.2f}"),
     ("WER", "wer", "{:.2f}"),
+    ("BLEURT", "bleurt", "{:.2f}"),
     ("length ratio", "length_ratio", "{:.3f}"),
     ("loops", "loop_rate", "{:.1%}"),
     ("exact matches", "exact", "{:.1%}"),
@@ -54,8 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     if options.json:
-        plain = {name: result.to_dict() for name, result in results.items()}
-        options.json.write_text(json.dumps(plain, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+        options.json.write_text(json.dumps(results, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
     return 0
 
 
@@ -70,6 +71,9 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--baseline", type=Path, help="translations to compare with, by paired bootstrap of BLEU-4")
     parser.add_argument("--samples", type=int, default=1000, help="resampled corpora of the bootstrap")
     parser.add_argument("--seed", type=int, default=12345, help="of the bootstrap")
+    parser.add_argument(
+        "--bleurt", metavar="DIR", help="BLEURT too, with this checkpoint"
+    )
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores here too")
     options = parser.parse_args(arguments)
     if not options.run_dir and not (options.hypotheses and options.references and options.language):
@@ -78,23 +82,32 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def evaluate_text(options: argparse.Namespace) -> dict[str, Any]:
-    """Score the files and print the table; the results by name: `system` and, with a baseline, two more."""
+    """Score the files and print the table; results by name as plain JSON: `system` and, with a baseline, two more."""
     references = read_sentences(options.references)
     protocol = {"language": options.language, "tokenize": options.tokenize, "protocol": options.protocol}
-    hypotheses = in_order_of(references, read_sentences(options.hypotheses), options.hypotheses)
+    files = {"baseline": options.baseline, "system": options.hypotheses}
+    sentences = {
+        name: in_order_of(references, read_sentences(path), path) for name, path in files.items() if path is not None
+    }
     targets = list(references.values())
-    system = score(hypotheses, targets, **protocol)
-    if options.baseline is None:
-        print_table({"system": system})
-        return {"system": system}
-
-    translations = in_order_of(references, read_sentences(options.baseline), options.baseline)
-    baseline = score(translations, targets, **protocol)
-    comparison = paired_bootstrap(
-        translations, hypotheses, targets, **protocol, samples=options.samples, seed=options.seed
-    )
-    print_table({"baseline": baseline, "system": system}, comparison)
-    return {"baseline": baseline, "system": system, "comparison": comparison}
+    scores = {name: score(translations, targets, **protocol) for name, translations in sentences.items()}
+    results: dict[str, Any] = {name: result.to_dict() for name, result in scores.items()}
+    if options.bleurt:
+        for name, translations in sentences.items():
+            results[name]["bleurt"] = bleurt(translations, targets, options.bleurt)
+    comparison = None
+    if options.baseline is not None:
+        comparison = paired_bootstrap(
+            sentences["baseline"],
+            sentences["system"],
+            targets,
+            **protocol,
+            samples=options.samples,
+            seed=options.seed,
+        )
+        results["comparison"] = comparison.to_dict()
+    print_table({name: results[name] for name in sentences}, scores["system"].signature, comparison)
+    return results
 
 
 def read_sentences(path: Path) -> dict[str, str]:
@@ -132,15 +145,15 @@ def in_order_of(references: dict[str, str], sentences: dict[str, str], path: Pat
     return [sentences[name] for name in references]
 
 
-def print_table(systems: dict[str, Scores], comparison: PairedBootstrap | None = None) -> None:
+def print_table(systems: dict[str, dict[str, Any]], signature: str, comparison: PairedBootstrap | None) -> None:
     # One row a metric: nine columns would not fit a terminal of 80 characters.
     table = Table()
     table.add_column("")
-    values = [scores.to_dict() for scores in systems.values()]
     for name in systems:
         table.add_column(name, justify="right")
     for title, key, form in ROWS:
-        table.add_row(title, *(form.format(each[key]) for each in values))
+        if all(key in scores for scores in systems.values()):
+            table.add_row(title, *(form.format(scores[key]) for scores in systems.values()))
     console = Console()
     console.print(table)
     if comparison:
@@ -150,7 +163,7 @@ def print_table(systems: dict[str, Scores], comparison: PairedBootstrap | None =
             f"{comparison.samples} samples, seed {comparison.seed}",
             highlight=False,
         )
-    console.print(next(iter(systems.values())).signature, highlight=False)
+    console.print(signature, highlight=False)
 
 
 if __name__ == "__main__":

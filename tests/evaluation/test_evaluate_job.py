@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import sys
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -89,3 +90,26 @@ def test_a_missing_file_is_named(job: ModuleType, tmp_path: Path, capsys: pytest
     missing = str(tmp_path / "missing.txt")
     assert job.main(["--hypotheses", missing, "--references", missing, "--language", "en"]) == 2
     assert f"{missing}: there is no such file" in capsys.readouterr().err
+
+
+def test_bleurt_is_a_row_where_it_is_installed(
+    job: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = f"--hypotheses {write(tmp_path / 'h', 'a', 'b')} --references {write(tmp_path / 'r', 'a', 'c')}"
+    arguments = f"{files} --language en --bleurt".split()
+    assert job.main([*arguments, str(tmp_path / "nowhere")]) == 2
+    assert "there is no such folder" in capsys.readouterr().err
+    monkeypatch.setitem(sys.modules, "bleurt.score", None)
+    assert job.main([*arguments, str(tmp_path)]) == 2
+    assert "needs the package bleurt" in capsys.readouterr().err
+
+    class Scorer:
+        def __init__(self, checkpoint: str) -> None:
+            assert checkpoint == str(tmp_path)
+
+        def score(self, *, references: list[str], candidates: list[str]) -> list[float]:
+            return [1.0 if pair[0] == pair[1] else 0.5 for pair in zip(references, candidates, strict=True)]
+
+    monkeypatch.setitem(sys.modules, "bleurt.score", SimpleNamespace(BleurtScorer=Scorer))
+    assert job.main([*arguments, str(tmp_path)]) == 0
+    assert "75.00" in capsys.readouterr().out
