@@ -127,6 +127,10 @@ class SalienceConfig(Section):
 
 
 class NegativesConfig(Section):
+    mode: Literal["stream", "cached"] = "stream"
+    cache: str | None = None
+    policy: Literal["reference", "current"] = "reference"
+    refresh_every: Count = 25
     operations: Mapping[str, Mapping[str, NonNegative]] = {
         "spatial_global": {"exchange_hands": 1.0, "bend_fingers": 1.0, "shear_space": 0.5},
         "spatial_local": {"swap_windows": 2.0, "bend_fingers": 1.0, "turn_hands": 1.0},
@@ -137,6 +141,17 @@ class NegativesConfig(Section):
     min_margin: float = 0.5
     salience: SalienceConfig = SalienceConfig()
     perturber: PerturberConfig = PerturberConfig()
+
+    @model_validator(mode="after")
+    def _delivery_fits(self) -> NegativesConfig:
+        if self.mode == "cached" and self.policy == "current":
+            raise ValueError(
+                "mode=cached makes all negatives before training, when there is no policy=current to guide them: "
+                "set mode=stream, or policy=reference"
+            )
+        if self.mode == "stream" and self.cache is not None:
+            raise ValueError(f"cache={self.cache} would not be read with mode=stream: set mode=cached, or cache=null")
+        return self
 
     @model_validator(mode="after")
     def _levels_are_known(self) -> NegativesConfig:

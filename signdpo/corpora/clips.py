@@ -105,8 +105,12 @@ def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
 
 def write_shard(uri: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of `clip_to_row` to one Parquet file, whole or not at all."""
+    write_parquet(uri, to_table(rows))
+
+
+def write_parquet(uri: str, table: pa.Table) -> None:
+    """Write a table of keypoints to one Parquet file, whole or not at all."""
     buffer = pa.BufferOutputStream()
-    table = to_table(rows)
     # No two coordinates are equal, so dictionaries only cost. Splitting bytes would save another quarter of the space,
     # but few readers other than Arrow know it for half precision.
     pq.write_table(table, buffer, compression="zstd", use_dictionary=False)

@@ -25,7 +25,8 @@ from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.storage import fetch_folder
 from signdpo.training.feed import Feed
 from signdpo.training.state import new_state
-from signdpo.training.workers import gather, score_dev
+from signdpo.training.versions import Publisher
+from signdpo.training.workers import gather, rank_and_world, score_dev
 
 
 class PreferenceStep(nn.Module):
@@ -59,7 +60,8 @@ def train_dpo(settings: dict[str, Any]) -> None:
 
     Args:
         settings: `config` (`Config`), `reference` (folder), `reference_hash`, `clips` (folder), `steps`,
-            `epoch_steps` (last step of each epoch, counted from 1).
+            `epoch_steps` (last step of each epoch, counted from 1), `board` (`PolicyBoard` that generators follow, or
+            None).
     """
     config: Config = settings["config"]
     device = ray.train.torch.get_device()
@@ -72,12 +74,17 @@ def train_dpo(settings: dict[str, Any]) -> None:
     policy.model.eval()
     parallel = ray.train.torch.prepare_model(PreferenceStep(policy.model))
     dev = read_clips(settings["clips"], "dev")
+    board = settings["board"] if rank_and_world()[0] == 0 else None
+    publisher = Publisher(board, policy.model, every=config.negatives.refresh_every, step=state.step)
     feed = Feed("train", start_step=state.step)
     generators: set[str] = set()
     for batch in feed:
         generators.update(batch["generator"].tolist())
         loss, metrics = preference_loss(batch, parallel, policy, config, settings["reference_hash"])
+        if config.negatives.policy == "current":
+            metrics["policy_version_lag"] = float(np.mean(state.step - batch["policy_version"]))
         update = state.update(loss, clip_grad_norm=config.dpo.clip_grad_norm)
+        publisher.advance(state.step)
         metrics = _mean_over_workers(metrics) | update
         metrics |= {
             "step": state.step,

@@ -5,6 +5,7 @@ It holds the frozen reference policy and the language perturber, loaded once an 
 
 from __future__ import annotations
 
+import copy
 import uuid
 from typing import Any
 
@@ -16,7 +17,7 @@ from signdpo.config import Config
 from signdpo.corpora.clips import keypoints_of
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
-from signdpo.models.policy import Policy
+from signdpo.models.policy import Policy, hash_weights
 from signdpo.models.precision import autocast
 from signdpo.negatives.perturber import LanguagePerturber, choose_rejected
 from signdpo.negatives.salience import measure_salience
@@ -49,19 +50,41 @@ class NegativeGenerator:
         self.config = config
         self.device = torch.device("cuda" if config.resources.use_gpu and torch.cuda.is_available() else "cpu")
         policy = Policy.load(fetch_folder(reference))
-        found = policy.hash()
-        if found != reference_hash:
-            raise ReferenceMismatchError(
-                f"the reference policy in {reference} has hash {found}, this run was started with {reference_hash}: "
-                "restore the folder, or start a new run directory"
-            )
-        self.reference_hash = reference_hash
+        self.reference, self.reference_hash = reference, reference_hash
+        self._check_reference(policy.hash())
         self.name = uuid.uuid4().hex[:8]  # rows carry it: it tells how often models were loaded
         self.tokenizer = policy.tokenizer
         self.model = policy.model.to(self.device).requires_grad_(False)
+        self.guide, self.policy_version = self.model, 0  # the policy whose attention says where the meaning is
         language = LanguagePerturber.load(fetch_folder(perturber), max_tokens=config.policy.max_text_tokens)
         language.model.to(self.device)
         self.perturber = language
+
+    def follow(self, version: int, weights: dict[str, Tensor] | None) -> None:
+        """Let another version of the policy guide the negatives; the reference goes on scoring them.
+
+        Args:
+            version: the updates it has had, written into every row.
+            weights: its state dict; None for the reference itself, version 0.
+
+        Raises:
+            ReferenceMismatchError: if the reference's weights are no longer what they were.
+        """
+        if weights is None:
+            self.guide = self.model
+        else:
+            if self.guide is self.model:
+                self.guide = copy.deepcopy(self.model)
+            self.guide.load_state_dict(weights)
+        self.policy_version = version
+        self._check_reference(hash_weights(self.model))
+
+    def _check_reference(self, found: str) -> None:
+        if found != self.reference_hash:
+            raise ReferenceMismatchError(
+                f"the reference policy in {self.reference} has hash {found}, this run was started with "
+                f"{self.reference_hash}: restore the folder, or start a new run directory"
+            )
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Clip rows with an `epoch` column -> preference rows: the same columns and what the module's docs list."""
@@ -95,6 +118,7 @@ class NegativeGenerator:
             "salience_frames": [frame.numpy().astype(np.float16) for frame in frames],
             "salience_parts": [part.numpy().astype(np.float32) for part in parts],
             "reference_hash": np.array([self.reference_hash] * len(texts)),
+            "policy_version": np.full(len(texts), self.policy_version, dtype=np.int32),
             "generator": np.array([self.name] * len(texts)),
         }
 
@@ -113,7 +137,7 @@ class NegativeGenerator:
     def _salience(self, clips: list[Tensor], labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
         salience = measure_salience(
-            self.model, keypoints, mask, labels, self.config.negatives.salience, self.tokenizer.eos_token_id
+            self.guide, keypoints, mask, labels, self.config.negatives.salience, self.tokenizer.eos_token_id
         )
         frames = [row[: len(clip)].cpu() for row, clip in zip(salience.frames, clips, strict=True)]
         return frames, list(salience.parts.cpu())

@@ -7,12 +7,16 @@ where the work is done.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+import ray
 import ray.data
 
 from signdpo.config import Config
+from signdpo.storage import join
+from signdpo.training.versions import Follower
 
 
 def pretrain_worker(settings: dict[str, Any]) -> None:
@@ -43,6 +47,37 @@ class GenerateNegatives:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         return self.work(batch)
+
+
+class FollowPolicy(GenerateNegatives):
+    """Generates with the latest version of the policy as guide."""
+
+    def __init__(self, follower: Follower, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.follower = follower
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        published = self.follower.wait(int(batch["step"].min()))
+        if published.version != self.work.policy_version:
+            # Weights die with the trainer that published them: the last version serves on.
+            with suppress(ray.exceptions.RayError):
+                self.work.follow(published.version, published.fetch())
+        return self.work(batch)
+
+
+class CacheNegatives:
+    """Writes the preference rows of each block it is given to a Parquet file."""
+
+    def __init__(self, folder: str, *arguments: Any) -> None:
+        self.folder, self.make = folder, GenerateNegatives(*arguments)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        from signdpo.corpora.clips import write_parquet
+        from signdpo.pipeline.caching import part_name, plain_table
+
+        name = part_name(batch["epoch"], batch["step"], batch["id"])
+        write_parquet(join(self.folder, name), plain_table(self.make(batch)))
+        return {"rows": np.array([len(batch["id"])])}
 
 
 class MineHypotheses:

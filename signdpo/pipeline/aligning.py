@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
+import ray
 import ray.data
 
+from signdpo.config import Config
 from signdpo.models.policy import Policy
-from signdpo.pipeline.actors import GenerateNegatives, align_worker, on_actors
+from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker, on_actors
+from signdpo.pipeline.caching import cached_negatives, decided_by
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
 from signdpo.storage import fetch_folder
+from signdpo.training.versions import Follower, PolicyBoard
 
 SCORE = "eval_bleu4"
+BLOCKS_AHEAD = 4  # of each generator that follows the policy: one in the making, the rest for uneven steps
 WARM_STEPS = 3  # first batches, which wait for the generators to load their models
 
 
@@ -30,9 +36,20 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         seed=config.seed,
     )
     arguments = (config, context.baseline, reference_hash, context.perturber)
+    cache, board = None, None
+    if config.negatives.mode == "cached":
+        decided = decided_by(config, before, context.perturber)
+        cache = cached_negatives(context, decided, store, schedule, arguments)
+    if config.negatives.policy == "current":
+        board = PolicyBoard.remote()  # type: ignore[attr-defined]
 
     def stream(step: int) -> ray.data.Dataset:
-        return on_actors(store.stream(schedule.blocks(step)), GenerateNegatives, arguments, config)
+        blocks = schedule.blocks(step)
+        if cache is not None:
+            return cache.stream(blocks)
+        if board is not None:
+            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *arguments), config)
+        return on_actors(store.stream(blocks), GenerateNegatives, arguments, config)
 
     result = fit(
         context,
@@ -47,6 +64,7 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
             "steps": schedule.steps,
             "warm_steps": WARM_STEPS,
             "epoch_steps": schedule.epoch_steps,
+            "board": board,
         },
         total_steps=schedule.steps,
         workers=config.resources.workers,
@@ -58,6 +76,13 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     best = keep_best(result, context.aligned, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
     return {"policy_hash": Policy.load(fetch_folder(context.aligned)).hash(), "step": best["step"]}
+
+
+def follower(board: Any, config: Config) -> Follower:
+    """How generators follow a trainer that is about to begin."""
+    ray.get(board.clear.remote())
+    resources = config.resources
+    return Follower(board, ahead=math.ceil(BLOCKS_AHEAD * resources.generators[1] / resources.workers))
 
 
 def _tell_epoch(context: RunContext, row: dict[str, Any], epoch_steps: list[int]) -> None:

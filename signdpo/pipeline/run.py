@@ -125,7 +125,9 @@ def stages_of(config: Config) -> list[Stage]:
         return own | {"clips": before["clips"]["hash"], "policy": before["pretrain"]["policy_hash"]}
 
     def aligned(before: dict[str, Outputs]) -> dict[str, Any]:
-        own = {key: tree[key] for key in ("seed", "negatives", "dpo")} | {"workers": config.resources.workers}
+        own = {key: tree[key] for key in ("seed", "dpo")} | {"workers": config.resources.workers}
+        # The same negatives, whether cached or streamed.
+        own["negatives"] = {key: value for key, value in tree["negatives"].items() if key not in ("mode", "cache")}
         own |= {"reference": before["pretrain"]["policy_hash"], "pairs": before["perturber"]["pairs"]}
         return own | {"clips": before["clips"]["hash"]}  # a policy from outside says nothing about the clips
 

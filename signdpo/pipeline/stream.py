@@ -5,7 +5,7 @@ Epochs are part of the data: one execution covers a whole run, so that the actor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -68,38 +68,63 @@ class ClipStore:
 
         Clips stored longer than `max_frames` are sampled evenly or, given a seed, at random and anew each epoch.
         """
-        # Flat arrays, since every task unpickles all of this.
-        recipe = Recipe(
-            shards=self.shards,
-            begins=np.cumsum([0, *(len(block.rows) for block in blocks)]),
-            shard_of=np.concatenate([self.shard_of[block.rows] for block in blocks]),
-            row_of=np.concatenate([self.row_of[block.rows] for block in blocks]),
-            epochs=np.concatenate([block.epochs for block in blocks]),
-            steps=np.concatenate([block.steps for block in blocks]),
-            max_frames=self.max_frames,
-            draw_seed=draw_seed,
-        )
-        return ray.data.range(len(blocks), override_num_blocks=len(blocks)).map_batches(
-            gather_rows,
-            batch_size=None,
-            fn_kwargs={"recipe": recipe},
-            num_cpus=READ_CPUS,
-            compute=ray.data.TaskPoolStrategy(size=min(READERS, len(blocks))),
-        )
+        rows = np.concatenate([block.rows for block in blocks])
+        recipe = Recipe.of(blocks, self.shards, self.shard_of[rows], self.row_of[rows])
+        arguments = {"recipe": recipe, "max_frames": self.max_frames, "draw_seed": draw_seed}
+        return scheduled(len(blocks), gather_rows, arguments)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Where the rows of every block of a stream are: `begins` `(blocks + 1,)`, the other arrays a value a row."""
+    """Where the rows of every block of a stream are, as flat arrays, since every task unpickles all of this.
 
-    shards: list[ray.ObjectRef]
+    Args:
+        shards: references to tables, or the places of their files.
+        begins: `(blocks + 1,)` first row of each block, and the end.
+        shard_of, row_of, epochs, steps: `(rows,)`.
+    """
+
+    shards: list[Any]
     begins: np.ndarray
     shard_of: np.ndarray
     row_of: np.ndarray
     epochs: np.ndarray
     steps: np.ndarray
-    max_frames: int
-    draw_seed: int | None
+
+    @classmethod
+    def of(cls, blocks: Sequence[Block], shards: list[Any], shard_of: np.ndarray, row_of: np.ndarray) -> Recipe:
+        return cls(
+            shards=shards,
+            begins=np.cumsum([0, *(len(block.rows) for block in blocks)]),
+            shard_of=shard_of,
+            row_of=row_of,
+            epochs=np.concatenate([block.epochs for block in blocks]),
+            steps=np.concatenate([block.steps for block in blocks]),
+        )
+
+    def rows_of(
+        self, block: int, read: Callable[[list[Any]], list[pa.Table]]
+    ) -> tuple[pa.Table, np.ndarray, np.ndarray]:
+        """The rows of a block in order, with their epochs and steps; all its shards are read together."""
+        span = slice(int(self.begins[block]), int(self.begins[block + 1]))
+        shard_of, row_of = self.shard_of[span], self.row_of[span]
+        needed = np.unique(shard_of).tolist()
+        shards = dict(zip(needed, read([self.shards[shard] for shard in needed]), strict=True))
+        picked = [shards[shard].slice(row, 1) for shard, row in zip(shard_of.tolist(), row_of.tolist(), strict=True)]
+        # A file whose clips all lack a gloss need not know what type glosses have.
+        rows = pa.concat_tables(picked, promote_options="permissive").combine_chunks()
+        return rows, self.epochs[span], self.steps[span]
+
+
+def scheduled(blocks: int, gather: Callable[..., pa.Table], arguments: dict[str, Any]) -> ray.data.Dataset:
+    """A dataset of so many blocks, each made by `gather` from its number in the column `id`."""
+    return ray.data.range(blocks, override_num_blocks=blocks).map_batches(
+        gather,
+        batch_size=None,
+        fn_kwargs=arguments,
+        num_cpus=READ_CPUS,
+        compute=ray.data.TaskPoolStrategy(size=min(READERS, blocks)),
+    )
 
 
 @ray.remote(num_cpus=READ_CPUS, num_returns=2)
@@ -109,29 +134,25 @@ def _read_shard(clips: str, file: str) -> tuple[pa.Table, tuple[list[str], np.nd
     return table, (table["id"].to_pylist(), table["num_frames"].to_numpy())
 
 
-def gather_rows(batch: dict[str, np.ndarray], recipe: Recipe) -> pa.Table:
-    """The rows of the blocks whose numbers are in the column `id`."""
+def gather_rows(
+    batch: dict[str, np.ndarray], recipe: Recipe, max_frames: int, draw_seed: int | None = None
+) -> pa.Table:
+    """The clip rows of the blocks whose numbers are in the column `id`, with `epoch` and `step`."""
     tables = []
     for block in batch["id"]:
-        span = slice(int(recipe.begins[block]), int(recipe.begins[block + 1]))
-        shard_of, row_of = recipe.shard_of[span], recipe.row_of[span]
-        needed = np.unique(shard_of).tolist()
-        shards = dict(zip(needed, ray.get([recipe.shards[shard] for shard in needed]), strict=True))
-        picked = [shards[shard].slice(row, 1) for shard, row in zip(shard_of.tolist(), row_of.tolist(), strict=True)]
-        rows = _shortened(pa.concat_tables(picked).combine_chunks(), recipe, recipe.epochs[span])
-        rows = rows.append_column("epoch", pa.array(recipe.epochs[span]))
-        tables.append(rows.append_column("step", pa.array(recipe.steps[span])))
+        rows, epochs, steps = recipe.rows_of(block, ray.get)
+        rows = _shortened(rows, epochs, max_frames, draw_seed)
+        tables.append(rows.append_column("epoch", pa.array(epochs)).append_column("step", pa.array(steps)))
     return pa.concat_tables(tables)
 
 
-def _shortened(rows: pa.Table, recipe: Recipe, epochs: np.ndarray) -> pa.Table:
-    if len(rows) == 0 or max(rows["num_frames"].to_numpy()) <= recipe.max_frames:
+def _shortened(rows: pa.Table, epochs: np.ndarray, max_frames: int, draw_seed: int | None) -> pa.Table:
+    if len(rows) == 0 or max(rows["num_frames"].to_numpy()) <= max_frames:
         return rows
     shortened = []
     for row, epoch in zip(rows.to_pylist(), epochs.tolist(), strict=True):
-        seed = recipe.draw_seed
-        rng = None if seed is None else np.random.default_rng(derive_seed(seed, epoch, row["id"], "frames"))
-        shortened.append(shorten_row(row, recipe.max_frames, rng))
+        rng = None if draw_seed is None else np.random.default_rng(derive_seed(draw_seed, epoch, row["id"], "frames"))
+        shortened.append(shorten_row(row, max_frames, rng))
     return to_table(shortened)
 
 
