@@ -1,0 +1,159 @@
+"""On-policy negatives: generators follow the trainer, the reference goes on scoring."""
+
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+import torch
+from conftest import SmallRun
+from test_caching import align_again
+
+from signdpo.corpora.clips import keypoints_of
+from signdpo.dpo.loop import PreferenceStep
+from signdpo.levels import SKELETON_LEVELS
+from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.policy import Policy
+from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
+from signdpo.pipeline.actors import FollowPolicy, on_actors
+from signdpo.pipeline.aligning import BLOCKS_AHEAD, follower
+from signdpo.pipeline.progress import read_metrics
+from signdpo.pipeline.schedule import Schedule
+from signdpo.pipeline.stream import ClipStore, ScheduledDataConfig
+from signdpo.training import versions
+from signdpo.training.versions import Follower, PolicyBoard, Publisher
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+
+def arguments_of(run: SmallRun) -> tuple[Any, ...]:
+    baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
+    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber
+
+
+def move(model: torch.nn.Module) -> None:
+    """Change every weight."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+
+
+@pytest.fixture(scope="module")
+def followed(small_run: SmallRun) -> list[dict[str, Any]]:
+    """Batches of a stream whose trainer, this test, changes its weights at every step and publishes every second."""
+    arguments = arguments_of(small_run)
+    store = ClipStore.load(str(small_run.directory / "clips"), "train", max_frames=256)
+    schedule = Schedule(store.num_frames, epochs=2, batch_size=16, workers=1, seed=1)
+    board: Any = PolicyBoard.remote()
+    following = (follower(board, small_run.config), *arguments)
+    stream = on_actors(store.stream(schedule.blocks()), FollowPolicy, following, small_run.config)
+    model = Policy.load(arguments[1]).model
+    publisher = Publisher(board, model, every=2, step=0)
+    (shard,) = ScheduledDataConfig().configure({"train": stream}, 1)
+    batches: list[dict[str, Any]] = []
+    for batch in shard["train"].iter_batches(batch_size=None, prefetch_batches=2):
+        batches.append(batch)
+        move(model)
+        publisher.advance(len(batches))
+    return batches
+
+
+def test_generators_follow_and_do_not_run_an_epoch_ahead(followed: list[dict[str, Any]]) -> None:
+    seen = [int(batch["policy_version"][0]) for batch in followed]
+    assert len(seen) == 10
+    assert seen == sorted(seen)
+    assert set(seen) <= {0, 2, 4, 6, 8}
+    assert len(set(seen)) >= 3
+    lags = [step - version for step, version in enumerate(seen)]
+    assert min(lags) >= 0
+    assert max(lags) <= BLOCKS_AHEAD + 1  # made so many steps before, with weights at most one step old
+
+
+def test_the_frozen_reference_scored_the_rows_of_every_version(
+    small_run: SmallRun, followed: list[dict[str, Any]]
+) -> None:
+    _, baseline, reference_hash, _ = arguments_of(small_run)
+    reference = Policy.load(baseline)
+    score = PreferenceStep(reference.model)
+    for batch in followed:
+        assert set(batch["reference_hash"]) == {reference_hash}
+        columns = ["keypoints", *(f"keypoints_{level}" for level in SKELETON_LEVELS)]
+        padded = [
+            pad_clips([keypoints_of(*row) for row in zip(batch[column], batch["num_frames"], strict=True)])
+            for column in columns
+        ]
+        sentences = [str(text) for column in ("text", "rejected_text") for text in batch[column]]
+        labels = tokenize(reference.tokenizer, sentences, max_tokens=64).view(2, len(batch["id"]), -1)
+        with torch.no_grad():
+            scored = score(torch.stack([keypoints for keypoints, _ in padded]), padded[0][1], labels)
+        np.testing.assert_allclose(np.stack(batch["reference_logps"]), scored.T.numpy(), atol=1e-4)
+
+
+def test_another_version_looks_elsewhere_and_version_zero_is_the_reference(small_run: SmallRun) -> None:
+    config, baseline, reference_hash, perturber = arguments_of(small_run)
+    store = ClipStore.load(str(small_run.directory / "clips"), "dev", max_frames=256)
+    schedule = Schedule(store.num_frames, epochs=1, batch_size=6, workers=1, seed=1)
+    batch = next(iter(store.stream(schedule.blocks()[:1]).iter_batches(batch_size=None)))
+    generator = NegativeGenerator(config, baseline, reference_hash, perturber)
+    model = Policy.load(baseline).model
+    move(model)
+    before = generator(batch)
+    generator.follow(2, model.state_dict())
+    moved = generator(batch)
+    generator.follow(0, None)
+    after = generator(batch)
+    chosen = [np.stack(rows["reference_logps"])[:, 0] for rows in (before, moved, after)]
+    np.testing.assert_array_equal(chosen[0], chosen[1])
+    assert any((a != b).any() for a, b in zip(before["salience_frames"], moved["salience_frames"], strict=True))
+    for a, b in zip(before["keypoints_spatial_local"], after["keypoints_spatial_local"], strict=True):
+        np.testing.assert_array_equal(a, b)
+    with torch.no_grad():
+        next(generator.model.parameters()).add_(1)
+    with pytest.raises(ReferenceMismatchError, match=f"started with {reference_hash}"):
+        generator.follow(4, model.state_dict())
+
+
+def test_a_run_with_the_current_policy_reports_the_lag_of_its_rows(small_run: SmallRun, tmp_path: Path) -> None:
+    rows = align_again(small_run, tmp_path / "run", "negatives.policy=current", "negatives.refresh_every=2")
+    assert [row["step"] for row in rows] == list(range(1, 11))
+    seen = [row["step"] - 1 - row["policy_version_lag"] for row in rows]
+    assert seen[0] == 0
+    assert set(seen) <= {0, 2, 4, 6, 8}
+    assert len(set(seen)) >= 3
+    assert all(0 <= row["policy_version_lag"] <= BLOCKS_AHEAD + 1 for row in rows)
+    with_reference = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))
+    assert all("policy_version_lag" not in row for row in with_reference)
+
+
+def test_a_resumed_trainer_counts_versions_on_from_its_checkpoint() -> None:
+    board: Any = PolicyBoard.remote()
+    model = torch.nn.Linear(2, 2)
+    Publisher(board, model, every=4, step=0).advance(8)
+    assert ray.get(board.read.remote()).version == 8
+    ray.get(board.clear.remote())  # the worker group dies, its checkpoint is of step 5
+    board.advance.remote(9)  # a report of the dead trainer that comes late
+    assert ray.get(board.read.remote()).step is None
+    resumed = Publisher(board, model, every=4, step=5)
+    published = ray.get(board.read.remote())
+    assert (published.step, published.version) == (5, 5)
+    torch.testing.assert_close(published.fetch(), dict(model.state_dict()))
+    resumed.advance(6)
+    published = ray.get(board.read.remote())
+    assert (published.step, published.version) == (6, 5)
+
+
+def test_a_generator_waits_for_the_trainer_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(versions, "PATIENCE_SECONDS", 0.5)
+    board: Any = PolicyBoard.remote()
+    follower = Follower(board, ahead=2)
+    begun = threading.Timer(1.0, lambda: board.publish.remote(0, []))
+    begun.start()
+    began = time.monotonic()
+    assert follower.wait(2).step == 0  # nothing may be made before there is a trainer
+    assert time.monotonic() - began >= 0.9
+    began = time.monotonic()
+    assert follower.wait(3).step == 0
+    assert 0.4 <= time.monotonic() - began < 5
