@@ -29,11 +29,12 @@ from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Block, Schedule
 from signdpo.pipeline.stages import RunContext, input_key
 from signdpo.pipeline.stream import ClipStore, Recipe, scheduled
-from signdpo.storage import exists, fetch_folder, join, list_folder, read_json, write_json
+from signdpo.storage import absolute, exists, fetch_folder, join, list_folder, read_json, write_json
 
 FORMAT = 1  # of the parts; raise it when the same settings come to make other rows
 MANIFEST = "manifest.json"
 DELIVERY = {"mode", "cache", "policy", "refresh_every"}  # keys of `negatives` that say how, not what
+REMEDY = "set negatives.cache=null and this run makes its own"
 
 
 class IncompleteCacheError(RuntimeError):
@@ -91,37 +92,44 @@ def cached_negatives(
     Raises:
         ConfigError: if the named cache has nothing for this run, with what differs.
     """
-    key, named = input_key(decided), context.config.negatives.cache
-    folder = join(named or context.path("negatives"), key)
+    named = context.config.negatives.cache
+    folder = join(context.path("negatives") if named is None else absolute(named), input_key(decided))
     if not exists(join(folder, MANIFEST)):
         if named is not None:
-            raise ConfigError(_why_not(named, decided))
+            raise ConfigError(_why_stale(named, decided))
         parts = _generate(context, folder, store, schedule.blocks(), arguments)
         write_json(join(folder, MANIFEST), {"decided": decided, "parts": parts})
     context.console.print(f"  negatives are read from {folder}", markup=False, soft_wrap=True)
     return CachedNegatives.load(folder, store, context.config.dpo.epochs)
 
 
-def _why_not(directory: str, decided: dict[str, Any]) -> str:
-    """What is wrong with a directory that has no cache for this run."""
-    manifests = [join(directory, name, MANIFEST) for name in list_folder(directory)]
-    others = [read_json(manifest)["decided"] for manifest in manifests if exists(manifest)]
-    remedy = "set negatives.cache=null and this run makes its own"
-    if not others:
-        return (
-            f"negatives.cache={directory}: there are no finished negatives here; name the negatives/ of a run with "
-            f"negatives.mode=cached, or {remedy}"
+def check_cache(config: Config) -> None:
+    """Raise `ConfigError` if the configuration names a place without cached negatives; whether they fit shows later."""
+    named = config.negatives.cache
+    if named is not None and not _manifests(named):
+        raise ConfigError(
+            f"negatives.cache={named}: there are no finished negatives here; name the negatives/ of a run with "
+            f"negatives.mode=cached, or {REMEDY}"
         )
+
+
+def _manifests(directory: str) -> list[str]:
+    places = [join(directory, name, MANIFEST) for name in list_folder(directory)]
+    return [place for place in places if exists(place)]
+
+
+def _why_stale(directory: str, decided: dict[str, Any]) -> str:
+    """How the nearest of the caches in a directory differs from what this run needs."""
     differing = [
         [
             f"{name} (there {other.get(name)!r}, here {decided.get(name)!r})"
             for name in sorted({*decided, *other})
             if decided.get(name) != other.get(name)
         ]
-        for other in others
+        for other in (read_json(place)["decided"] for place in _manifests(directory))
     ]
-    nearest = min(differing, key=len)
-    return f"negatives.cache={directory} is stale for this run: {'; '.join(nearest)}; {remedy}"
+    nearest = min(differing, key=len) if differing else ["nothing is in it any more"]
+    return f"negatives.cache={directory} is stale for this run: {'; '.join(nearest)}; {REMEDY}"
 
 
 def _generate(

@@ -16,6 +16,7 @@ from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import fingerprint
 from signdpo.negatives.skeletons import check_operations
 from signdpo.pipeline.aligning import align
+from signdpo.pipeline.caching import check_cache
 from signdpo.pipeline.cluster import Demand, check_resources, start_ray
 from signdpo.pipeline.evaluating import SPLITS, evaluate
 from signdpo.pipeline.initial import check_policy, initial_files
@@ -40,6 +41,7 @@ def run(config: Config, directory: str, console: Console) -> dict[str, Outputs]:
     context = RunContext(config, absolute(directory), console)
     check_operations(config.negatives)
     check_policy(config)
+    check_cache(config)
     stages = stages_of(config)
     start_ray(config)
     show_plan(context, plan(context, stages), check_resources(config))

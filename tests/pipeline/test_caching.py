@@ -16,7 +16,7 @@ from rich.console import Console
 from signdpo.config import Config, ConfigError, load_config
 from signdpo.pipeline.caching import CachedNegatives, cached_negatives, decided_by, plain_table
 from signdpo.pipeline.progress import read_metrics
-from signdpo.pipeline.run import stages_of
+from signdpo.pipeline.run import run, stages_of
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import RunContext, finished, run_stage
 from signdpo.pipeline.stream import ClipStore
@@ -103,8 +103,13 @@ def test_a_stale_cache_is_refused_with_what_differs(
     stale = r"is stale for this run: negatives\.strength \(there 0\.8, here 0\.5\); seed \(there 1, here 5\); set"
     with pytest.raises(ConfigError, match=stale):
         open_cache(small_run, tmp_path, named, "negatives.strength=0.5", "seed=5")
-    with pytest.raises(ConfigError, match="there are no finished negatives here"):
-        open_cache(small_run, tmp_path, f"negatives.cache={tmp_path}")
+
+
+def test_a_cache_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    config = load_config(None, ["negatives.mode=cached", f"negatives.cache={tmp_path / 'nowhere'}"])
+    with pytest.raises(ConfigError, match=r"nowhere: there are no finished negatives here; name the negatives/ of a"):
+        run(config, str(tmp_path / "run"), Console(file=StringIO()))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_interrupted_cache_goes_on(
