@@ -28,6 +28,8 @@ def picture(
 ) -> list[NegativeExample]:
     """The negatives of a few clips; those of training clips are the very ones that an epoch trains on.
 
+    With `negatives.policy=current` they are those that version 0 of the policy, the reference, guides.
+
     Args:
         context: of a run whose baseline and perturber are there.
         reference_hash: of the baseline.
