@@ -71,9 +71,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--baseline", type=Path, help="translations to compare with, by paired bootstrap of BLEU-4")
     parser.add_argument("--samples", type=int, default=1000, help="resampled corpora of the bootstrap")
     parser.add_argument("--seed", type=int, default=12345, help="of the bootstrap")
-    parser.add_argument(
-        "--bleurt", metavar="DIR", help="BLEURT too, with this checkpoint"
-    )
+    parser.add_argument("--bleurt", metavar="DIR", help="BLEURT too, with this checkpoint")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write the scores here too")
     options = parser.parse_args(arguments)
     if not options.run_dir and not (options.hypotheses and options.references and options.language):

@@ -20,9 +20,7 @@ def bleurt(hypotheses: Sequence[str], references: Sequence[str], checkpoint: str
         ConfigError: if the package or the checkpoint is not there, with the remedy.
     """
     if not Path(checkpoint).is_dir():
-        raise ConfigError(
-            f"--bleurt {checkpoint}: there is no such folder; unpack BLEURT-20 or another there"
-        )
+        raise ConfigError(f"--bleurt {checkpoint}: there is no such folder; unpack BLEURT-20 or another there")
     try:
         from bleurt.score import BleurtScorer
     except ImportError as error:
