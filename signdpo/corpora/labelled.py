@@ -10,7 +10,7 @@ import numpy as np
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.labels import locate, path_of, read_labels
-from signdpo.corpora.source import Entry, with_files
+from signdpo.corpora.source import Entry, clip_file, with_files
 from signdpo.corpora.splits import HELD_OUT, hold_out
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.storage import absolute, join
@@ -91,10 +91,8 @@ class LabelledSource(ABC):
         """
         path, stretch = locate(entry.location)
         uri = join(self.root, path)
-        try:
+        with clip_file(uri):
             keypoints = self.keypoints(uri, stretch)
-        except FileNotFoundError as error:
-            raise BadClipError(f"{uri} is missing") from error
         return Clip(entry.id, entry.text, keypoints, gloss=entry.gloss, signer=entry.signer)
 
 

@@ -7,13 +7,13 @@ past-the-last frame `start` and `end`.
 
 from __future__ import annotations
 
-import errno
 import math
 from pathlib import PurePosixPath
 from typing import Any, Final
 
 import numpy as np
 
+from signdpo.corpora.source import clip_file
 from signdpo.corpora.unpickling import MEBIBYTE, load_pickle
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import CHANNELS, COCO_WHOLEBODY_133
@@ -39,17 +39,8 @@ def read_pose(folder: str, name: str) -> np.ndarray:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise BadClipError(f"{name} leads out of the corpus")
-    try:
+    with clip_file(f"{folder}/{name}"):
         pose = load_pickle(f"{folder}/{name}", MAX_CLIP_BYTES)
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-        raise BadClipError(f"{folder}/{name} is missing") from error
-    except BadClipError:
-        raise
-    except (ValueError, OSError) as error:
-        # A zero byte or half a character in the name, or too much of it; all else, a dead disk say, is not the clip's.
-        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
-            raise
-        raise BadClipError(f"{name!r:.100} is not the name of a file: {error!r:.50}") from error
     return keypoints_of(pose)
 
 

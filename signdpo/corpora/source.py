@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
 from typing import Final, Protocol
 
-from signdpo.skeleton.clip import Clip
+from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.storage import FileInfo, list_files
 
 SPLITS = ("train", "dev", "test")
@@ -63,6 +65,25 @@ class Source(Protocol):
             BadClipError: with the reason, if the clip cannot be read or makes no sense.
         """
         ...
+
+
+@contextmanager
+def clip_file(uri: str) -> Iterator[None]:
+    """While a clip's file is opened and read: what no further attempt can mend becomes a `BadClipError`.
+
+    That there is no such file, or that its name is none; not that a disk or a connection fails.
+    """
+    try:
+        yield
+    except BadClipError:
+        raise
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+        raise BadClipError(f"{uri} is missing") from error
+    except (ValueError, OSError) as error:
+        # A zero byte or half a character in the name, or too much of it.
+        if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
+            raise
+        raise BadClipError(f"{uri!r:.100} is not the name of a file: {error!r:.50}") from error
 
 
 def with_files(entries: list[Entry], folder: str, name_of: Callable[[str], str]) -> list[Entry]:

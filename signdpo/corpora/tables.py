@@ -5,7 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Iterator
+from collections import ChainMap
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -15,6 +16,8 @@ from signdpo.skeleton.clip import BadClipError
 
 ENDINGS: Final = ("tsv", "csv", "jsonl")
 MAX_TABLE_BYTES: Final = 1024**3
+MAX_LINES: Final = 5_000_000  # a row of a few bytes becomes an object of hundreds
+MAX_COLUMNS: Final = 1000
 
 
 @dataclass(frozen=True)
@@ -28,7 +31,7 @@ class Line:
     """
 
     number: int
-    values: dict[str, Any]
+    values: Mapping[str, Any]
     problem: str = ""
 
 
@@ -63,6 +66,8 @@ def read_table(uri: str) -> Table:
             raise BadClipError(f"{uri} is larger than {MAX_TABLE_BYTES / 1024**2:.0f} MiB")
         file.seek(0)
         content = file.read()
+    if content.count(b"\n") > MAX_LINES:
+        raise BadClipError(f"{uri} has more than {MAX_LINES} lines")
     try:
         text = content.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -106,6 +111,7 @@ def _comma_separated(uri: str, text: str) -> Iterator[tuple[int, list[str]]]:
 def _delimited_table(uri: str, rows: Iterator[tuple[int, list[str]]]) -> Table:
     number, header = next(rows, (1, []))
     columns = tuple(name.strip().lower() for name in header)
+    _refuse_too_many(uri, len(columns))
     for name in columns:
         if name and columns.count(name) > 1:
             raise BadClipError(f"{uri}, line {number}: column {name} is there twice; rename one")
@@ -124,8 +130,16 @@ def _line(number: int, fields: list[str], columns: tuple[str, ...]) -> Line:
 
 def _json_table(uri: str, text: str) -> Table:
     lines = tuple(_json_line(number, line) for number, line in enumerate(text.split("\n"), start=1) if line.strip())
-    columns = dict.fromkeys(name for line in lines for name in line.values)
-    return Table(uri, tuple(columns), tuple(replace(line, values=columns | line.values) for line in lines))
+    columns: dict[str, Any] = dict.fromkeys(name for line in lines for name in line.values)
+    _refuse_too_many(uri, len(columns))
+    return Table(
+        uri, tuple(columns), tuple(replace(line, values=ChainMap(dict(line.values), columns)) for line in lines)
+    )
+
+
+def _refuse_too_many(uri: str, columns: int) -> None:
+    if columns > MAX_COLUMNS:
+        raise BadClipError(f"{uri} has {columns} columns, at most {MAX_COLUMNS} are read; is it a table of labels?")
 
 
 def _json_line(number: int, text: str) -> Line:

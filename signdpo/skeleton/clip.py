@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 
 from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
+
+LARGEST_COORDINATE: Final = 1e9  # beyond any picture, and small enough to be squared and added in float32
 
 
 class BadClipError(ValueError):
@@ -43,9 +46,11 @@ class Clip:
             raise BadClipError(f"keypoints have shape {shape}, expected (frames, {NUM_JOINTS}, {CHANNELS})")
         if shape[0] == 0:
             raise BadClipError("the clip has no frames")
-        if not np.isfinite(self.keypoints).all():
-            frame = int(np.argwhere(~np.isfinite(self.keypoints))[0][0])
-            raise BadClipError(f"keypoints hold NaN or infinity, first in frame {frame}")
+        sensible = np.abs(self.keypoints) <= LARGEST_COORDINATE
+        if not sensible.all():  # NaN is not either
+            first = tuple(np.argwhere(~sensible)[0])
+            found = f"reach {self.keypoints[first]:g}" if np.isfinite(self.keypoints[first]) else "hold NaN or infinity"
+            raise BadClipError(f"keypoints {found}, first in frame {first[0]}")
 
     def sampled(self, limit: int) -> Clip:
         """This clip with at most `limit` frames, evenly spaced; the spans of glosses follow."""

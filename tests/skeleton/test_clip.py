@@ -57,3 +57,15 @@ def test_nan_is_reported_with_its_frame() -> None:
     keypoints[1, 4, 0] = np.nan
     with pytest.raises(BadClipError, match="frame 1"):
         Clip("a", "word", keypoints).check()
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(np.nan, "hold NaN or infinity"), (-np.inf, "hold NaN or infinity"), (-3e38, "reach -3e[+]38")],
+)
+def test_a_clip_of_impossible_numbers_is_refused_before_they_spread(number: float, reason: str) -> None:
+    keypoints = np.ones((5, NUM_JOINTS, 3), np.float32)
+    Clip("a", "word", keypoints).check()
+    keypoints[3, 2, 1] = number
+    with pytest.raises(BadClipError, match=f"keypoints {reason}, first in frame 3"):
+        Clip("a", "word", keypoints).check()
