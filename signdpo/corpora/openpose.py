@@ -18,6 +18,7 @@ from signdpo.skeleton.formats import OPENPOSE_137, to_layout
 from signdpo.storage import exists, join, list_folder
 
 MAX_FRAME_BYTES: Final = 1024**2  # one person takes 4 KB
+MAX_PEOPLE: Final = 100  # that OpenPose may have believed to see
 
 # What a person is made of, in the order of `OPENPOSE_137`: a key and its number of points.
 PARTS: Final = (
@@ -102,6 +103,8 @@ def _person(content: bytes | Exception, name: str) -> np.ndarray:
         raise content
     try:
         people = json.loads(content)["people"]
+        if len(people) > MAX_PEOPLE:
+            raise BadClipError(f"there are {len(people)} people, expected one")
         seen = [person for person in map(_points, people) if (person[:, 2] > 0).any()]
     except BadClipError as error:
         raise BadClipError(f"{name}: {error}") from error
@@ -125,4 +128,5 @@ def _parts(person: dict[str, Any]) -> Iterator[np.ndarray]:
             raise BadClipError(f"{key} has {found}, expected {3 * points}")
         if not all(type(number) in (int, float) for number in numbers):
             raise BadClipError(f"{key} holds something that is not a number")
-        yield np.array(numbers or [0.0] * 3 * points, dtype=np.float32).reshape(points, 3)
+        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and `Clip.check` names it
+            yield np.array(numbers or [0.0] * 3 * points, dtype=np.float32).reshape(points, 3)
