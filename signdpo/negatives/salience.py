@@ -18,6 +18,8 @@ from signdpo.config import SalienceConfig
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.skeleton.layout import PARTS
 
+UNNOTICED = 1e-3  # nats: losses about as small are rounding, and a policy that notices none finds all parts alike
+
 
 @dataclass(frozen=True)
 class Salience:
@@ -142,7 +144,7 @@ def _part_losses(
     counted: Tensor,
     logps: Tensor,
 ) -> Tensor:
-    """Log-probability lost when a part stands still, `(batch, 4)`, at least 0.
+    """Log-probability lost when a part stands still, `(batch, 4)`, above 0.
 
     Each frame is drawn towards the still clip in proportion to its salience, the most salient one all the way.
     """
@@ -154,4 +156,4 @@ def _part_losses(
     encoded = model.encode(variants.flatten(0, 1), frame_mask.repeat(len(PARTS), 1))
     token_logps = model.token_logps(encoded, labels.repeat(len(PARTS), 1))
     without = (token_logps * counted.repeat(len(PARTS), 1)).sum(-1).view(len(PARTS), -1)
-    return (logps - without).clamp_min(0).T
+    return (logps - without).clamp_min(0).T + UNNOTICED
