@@ -11,6 +11,7 @@ salience points than elsewhere, on an equal area.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
@@ -94,31 +95,25 @@ def salience(
 ) -> dict[str, Ratio]:
     found = contrasts(rows)
     configured = config.negatives.salience
-    table = Table(title="times chance (95 % interval over clips)", title_justify="left")
-    for title in ("rule", "frames", "parts", "parts, over a constant answer", "sentence on signs"):
+    table = Table(title="times chance, 95 % interval over clips", title_justify="left")
+    for title in ("rule", "frames", "parts", "parts over a constant answer"):
         table.add_column(title, justify="left" if title == "rule" else "right")
     scores: dict[str, SalienceScores] = {}
     for rule, settings in rules(configured).items():
         asked = score_salience(policy, rows, found, settings, max_tokens=config.policy.max_text_tokens)
         each = scores[rule] = watched(asked, console, rule, total=len(found) + len(rows), unit="questions")
-        table.add_row(
-            rule, *(str(ratio) for ratio in (each.frames, each.parts, each.parts_over_constant, each.sentence))
-        )
+        table.add_row(rule, *(str(ratio) for ratio in (each.frames, each.parts, each.parts_over_constant)))
     default = next(iter(scores.values()))
     console.print(table)
     console.print(
         f"{options.split}: {len(rows)} clips, {len(found)} contrasts with a minimal pair in {default.frames.clips} of "
         f"them. Frames: salience of a sign's words on the frames in which it differs from its partner. Parts: on the "
-        f"parts in which it does. Sentence on signs: at most {default.ceiling:.2f}, since signs fill most of a clip.",
+        f"parts in which it does. The whole sentence's salience on all signs, as configured: {default.sentence} times "
+        f"chance, of {default.ceiling:.2f} that are possible.",
         highlight=False,
     )
     write_json(options, {"rules": {rule: asdict(each) for rule, each in scores.items()}, "contrasts": len(found)})
-    return {
-        f"{rule}: {name}": ratio
-        for name in ("frames", "parts")
-        for rule, each in scores.items()
-        for ratio in (getattr(each, name),)
-    }
+    return {f"{name}, {rule}": getattr(each, name) for name in ("frames", "parts") for rule, each in scores.items()}
 
 
 def rules(configured: SalienceConfig) -> dict[str, SalienceConfig]:
@@ -143,23 +138,21 @@ def guidance(
         draws=options.draws,
     )
     costs = watched(scored, console, "guidance", total=len(rows), unit="clips")
-    table = Table(title="log-probability of the reference lost, nats (a token)", title_justify="left")
-    for title in ("level", "operation", *GUIDANCES, "area", "clips", "attention / random", "attention / uniform"):
-        table.add_column(title, justify="left" if title in ("level", "operation") else "right")
-    for cost in costs:
-        table.add_row(
-            cost.level,
-            cost.operation,
-            *(f"{cost.nats[name]:.2f} ({cost.per_token[name]:.3f})" for name in GUIDANCES),
-            " ".join(f"{cost.area[name]:.0f}" for name in GUIDANCES),
-            str(cost.over_random.clips),
-            str(cost.over_random),
-            str(cost.over_uniform),
-        )
+    table = Table(title="log-probability of the reference lost, 95 % interval over clips", title_justify="left")
+    for title in ("operation", "nats", "nats a token", "attention / random"):
+        table.add_column(title, justify="left" if title == "operation" else "right")
+    for level, kinds in itertools.groupby(costs, key=lambda cost: cost.level):
+        table.add_section()
+        table.add_row(f"[bold]{level}")
+        for cost in kinds:
+            nats = " ".join(f"{cost.nats[name]:.2f}" for name in GUIDANCES)
+            per_token = " ".join(f"{cost.per_token[name]:.3f}" for name in GUIDANCES)
+            table.add_row(cost.operation, nats, per_token, str(cost.over_random))
+        table.add_row("area", " ".join(f"{cost.area[name]:.0f}" for name in GUIDANCES))
     console.print(table)
     console.print(
-        f"{options.split}: {len(rows)} clips, {options.draws} draws. Area: joints that may change, summed over frames, "
-        f"for {', '.join(GUIDANCES)}. Ratios with their 95 % interval over clips.",
+        f"{options.split}: {len(rows)} clips, {options.draws} draws. In each cell: {', '.join(GUIDANCES)}. Area: joints "
+        f"that may change, summed over frames. A clip counts where an operation changes it under all three.",
         highlight=False,
     )
     write_json(options, {"costs": [asdict(cost) for cost in costs]})

@@ -21,7 +21,7 @@ class Ratio:
     clips: int
 
     def __str__(self) -> str:
-        return f"{self.value:.2f} ({self.low:.2f} to {self.high:.2f})"
+        return f"{self.value:.2f} ({self.low:.2f}–{self.high:.2f})"
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -34,6 +34,8 @@ def ratio_of_means(numerators: ArrayLike, denominators: ArrayLike, *, seed: int 
         numerators, denominators: `(clips,)` each, in the same order.
         seed: of the resampling.
 
+    An interval says little where the lower mean may be 0, which its width shows.
+
     Raises:
         ValueError: without clips, or with unequal numbers of values.
     """
@@ -43,6 +45,7 @@ def ratio_of_means(numerators: ArrayLike, denominators: ArrayLike, *, seed: int 
         raise ValueError("there are no clips to take a ratio over")
     drawn = np.random.default_rng(seed).integers(clips, size=(SAMPLES, clips))
     above, below = pairs[:, drawn].mean(axis=-1)  # (samples,) each
-    low, high = np.percentile(above / below, [2.5, 97.5])
+    with np.errstate(divide="ignore", invalid="ignore"):  # a mean of nothing: the interval has no end
+        low, high = np.nanpercentile(above / below, [2.5, 97.5])
     above, below = pairs.mean(axis=-1)
     return Ratio(float(above / below), float(low), float(high), clips)
