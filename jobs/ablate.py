@@ -151,7 +151,7 @@ def guidance(
         table.add_row("area", " ".join(f"{cost.area[name]:.0f}" for name in GUIDANCES))
     console.print(table)
     console.print(
-        f"{options.split}: {len(rows)} clips, {options.draws} draws. In each cell: {', '.join(GUIDANCES)}. Area: joints "
+        f"{options.split}: {len(rows)} clips, {options.draws} draws. In a cell: {', '.join(GUIDANCES)}. Area: joints "
         f"that may change, summed over frames. A clip counts where an operation changes it under all three.",
         highlight=False,
     )

@@ -18,7 +18,8 @@ from signdpo.config import SalienceConfig
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.skeleton.layout import PARTS
 
-UNNOTICED = 1e-3  # nats: losses about as small are rounding, and a policy that notices none finds all parts alike
+UNNOTICED = 0.01  # nats a part may cost and still cost nothing: so little may be rounding, which differs by batch
+ALIKE = 1e-3  # nats that every part is worth, so that parts that hardly cost more than nothing are nearly alike
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ def measure_salience(
     if config.parts == "gradient":
         parts = _part_gradients(gradients[-1], keypoints - still, frames)
     else:
-        parts = _part_losses(model, keypoints, still, frames, frame_mask, labels, counted, logps.detach())
+        parts = _part_losses(model, keypoints, still, frames, frame_mask, labels, counted, token_logps.detach())
     return Salience(frames, _shares(parts, torch.ones_like(parts, dtype=torch.bool)))
 
 
@@ -142,7 +143,7 @@ def _part_losses(
     frame_mask: Tensor,
     labels: Tensor,
     counted: Tensor,
-    logps: Tensor,
+    token_logps: Tensor,
 ) -> Tensor:
     """Log-probability lost when a part stands still, `(batch, 4)`, above 0.
 
@@ -154,6 +155,6 @@ def _part_losses(
     for index, joints in enumerate(PARTS.values()):
         variants[index, :, :, joints] = frozen[:, :, joints]
     encoded = model.encode(variants.flatten(0, 1), frame_mask.repeat(len(PARTS), 1))
-    token_logps = model.token_logps(encoded, labels.repeat(len(PARTS), 1))
-    without = (token_logps * counted.repeat(len(PARTS), 1)).sum(-1).view(len(PARTS), -1)
-    return (logps - without).clamp_min(0).T + UNNOTICED
+    without = model.token_logps(encoded, labels.repeat(len(PARTS), 1)).view(len(PARTS), *labels.shape)
+    losses = ((token_logps - without).double() * counted).sum(-1)  # (4, batch); token by token, to lose no digits
+    return ((losses - UNNOTICED).clamp_min(0) + ALIKE).float().T

@@ -7,6 +7,7 @@ from torch import Tensor
 from signdpo.config import SalienceConfig, load_config
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy, build_policy
+from signdpo.negatives import salience
 from signdpo.negatives.salience import Salience, aggregate, measure_salience
 
 TEXTS = ["my mother bought a coat.", "the dog sleeps.", "where does your friend see a book?"]
@@ -52,13 +53,13 @@ def measured(policy: Policy, clips: list[Tensor], texts: list[str], **rule: str)
 
 @pytest.mark.parametrize("rule", EVERY_RULE)
 def test_shares_of_frames_and_parts_sum_to_one_without_padding(policy: Policy, rule: dict[str, str]) -> None:
-    salience = measured(policy, clips_of(30, 17, 41), TEXTS, **rule)
-    torch.testing.assert_close(salience.frames.sum(-1), torch.ones(3))
-    torch.testing.assert_close(salience.parts.sum(-1), torch.ones(3))
-    assert salience.frames.shape == (3, 41)
-    assert salience.frames[1, 17:].abs().max() == 0
-    assert (salience.frames >= 0).all()
-    assert (salience.parts >= 0).all()
+    found = measured(policy, clips_of(30, 17, 41), TEXTS, **rule)
+    torch.testing.assert_close(found.frames.sum(-1), torch.ones(3))
+    torch.testing.assert_close(found.parts.sum(-1), torch.ones(3))
+    assert found.frames.shape == (3, 41)
+    assert found.frames[1, 17:].abs().max() == 0
+    assert (found.frames >= 0).all()
+    assert (found.parts >= 0).all()
 
 
 @pytest.mark.parametrize("rule", EVERY_RULE)
@@ -68,8 +69,7 @@ def test_a_clip_has_the_same_salience_alone_and_in_any_batch(policy: Policy, rul
     for row, (clip, text) in enumerate(zip(clips, TEXTS, strict=True)):
         alone = measured(policy, [clip], [text], **rule)
         torch.testing.assert_close(together.frames[row, : len(clip)], alone.frames[0], atol=1e-5, rtol=1e-3)
-        # Fresh weights hardly look at the clip: freezing a part costs them little more than float32 can tell.
-        torch.testing.assert_close(together.parts[row], alone.parts[0], atol=0.01, rtol=0)
+        torch.testing.assert_close(together.parts[row], alone.parts[0], atol=1e-4, rtol=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -79,9 +79,8 @@ def test_every_key_is_read(policy: Policy, rule: dict[str, str]) -> None:
     if rule == {"weighting": "other"}:
         rule = {"weighting": "gradient" if SalienceConfig().weighting == "none" else "none"}
     changed, default = (measured(policy, clips_of(30), TEXTS[:1], **each) for each in (rule, {}))
-    same_frames, same_parts = torch.equal(changed.frames, default.frames), torch.equal(changed.parts, default.parts)
-    assert not same_parts
-    assert same_frames == (rule == {"parts": "gradient"})
+    assert torch.equal(changed.frames, default.frames) == (rule == {"parts": "gradient"})
+    assert torch.equal(changed.parts, default.parts) != (rule == {"parts": "gradient"})
 
 
 def test_only_the_tokens_that_are_asked_about_count(policy: Policy) -> None:
@@ -132,12 +131,18 @@ def test_a_token_left_out_has_no_vote() -> None:
 
 
 @pytest.mark.parametrize("parts", ["freeze", "gradient"])
-def test_a_part_that_does_not_move_has_no_salience(policy: Policy, parts: str) -> None:
+def test_a_part_that_does_not_move_has_no_salience(policy: Policy, parts: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(salience, "UNNOTICED", 1e-5)  # fresh weights hardly look at the clip
+    monkeypatch.setattr(salience, "ALIKE", 1e-9)
     clip = clips_of(30)[0]
     clip[..., 2] = 1.0
     clip[:, 51:69] = clip[0, 51:69]  # a face of stone
-    salience = measured(policy, [clip], TEXTS[:1], parts=parts)
-    assert float(salience.parts[0, 3]) <= float(salience.parts[0].min()) + 0.01
-    assert float(salience.parts[0, 3]) < float(salience.parts[0].max())
-    if parts == "gradient":
-        assert float(salience.parts[0, 3]) == pytest.approx(0.0, abs=1e-6)
+    found = measured(policy, [clip], TEXTS[:1], parts=parts).parts[0]
+    assert float(found[3]) == pytest.approx(0.0, abs=0.01)
+    assert float(found[:3].max()) > 0.3
+
+
+def test_parts_that_cost_nothing_are_alike(policy: Policy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(salience, "UNNOTICED", 1e9)
+    found = measured(policy, clips_of(30), TEXTS[:1], parts="freeze")
+    assert found.parts.tolist() == [[0.25] * 4]
