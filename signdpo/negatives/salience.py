@@ -58,19 +58,19 @@ def measure_salience(
     counted = (labels != IGNORED) & (labels != eos_id)
     if focus is not None:
         counted = counted & focus
-    inputs = keypoints.detach().requires_grad_(config.parts == "gradient")
-    with torch.enable_grad():
+    by_attention, by_input = config.weighting == "gradient", config.parts == "gradient"
+    inputs = keypoints.detach().requires_grad_(by_input)
+    with torch.set_grad_enabled(by_attention or by_input):
         encoded = model.encode(inputs, frame_mask)
-        if not encoded.hidden.requires_grad:  # frozen weights: without this the decoder would build no graph
+        if by_attention and not encoded.hidden.requires_grad:  # frozen weights: the decoder would build no graph
             encoded.hidden.requires_grad_(True)
         attention, token_logps = model.cross_attention(encoded, labels)
-        logps = (token_logps * counted).sum(-1)
-        sources = [*attention, *([inputs] if config.parts == "gradient" else [])]
-        gradients = torch.autograd.grad(logps.sum(), sources)
+        sources = [*(attention if by_attention else []), *([inputs] if by_input else [])]
+        gradients = torch.autograd.grad((token_logps * counted).sum(), sources) if sources else ()
     by_position = aggregate(attention, gradients[: len(attention)], counted, config)
     frames = _shares(encoded.to_frames(by_position, frame_mask.shape[1]) * frame_mask, frame_mask)
     still = _still(keypoints, frame_mask)
-    if config.parts == "gradient":
+    if by_input:
         parts = _part_gradients(gradients[-1], keypoints - still, frames)
     else:
         parts = _part_losses(model, keypoints, still, frames, frame_mask, labels, counted, token_logps.detach())
