@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from signdpo.config.sections import Config, did_you_mean
+from signdpo.storage import exists, read_text
 
 
 class ConfigError(ValueError):
@@ -27,10 +28,10 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     """
     tree = Config().model_dump(mode="json")
     if path is not None:
-        if not Path(path).is_file():
+        if not exists(str(path)):
             raise ConfigError(f"--config {path}: there is no such file")
         try:
-            given = yaml.safe_load(Path(path).read_text(encoding="utf-8")) or {}
+            given = yaml.safe_load(read_text(str(path))) or {}
         except yaml.YAMLError as error:
             raise ConfigError(f"--config {path} is not valid YAML: {error}") from error
         if not isinstance(given, dict):

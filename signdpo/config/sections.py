@@ -16,6 +16,7 @@ Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
+Guidance = Literal["attention", "random", "uniform"]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
@@ -123,7 +124,11 @@ class PerturberConfig(Section):
 
 class SalienceConfig(Section):
     share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.35
+    layers: Literal["all", "last"] = "last"
+    heads: Literal["mean", "max"] = "mean"
     tokens: Literal["max", "mean"] = "max"
+    weighting: Literal["none", "gradient"] = "none"
+    parts: Literal["freeze", "gradient"] = "freeze"
 
 
 class NegativesConfig(Section):
@@ -139,6 +144,7 @@ class NegativesConfig(Section):
     }
     strength: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
     min_margin: float = 0.5
+    guidance: Guidance = "attention"
     salience: SalienceConfig = SalienceConfig()
     perturber: PerturberConfig = PerturberConfig()
 

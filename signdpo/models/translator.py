@@ -70,8 +70,13 @@ class Encoded:
         return Encoded(self.hidden[rows], self.mask[rows], self.prompt_length, self.stride)
 
     def to_frames(self, values: Tensor, num_frames: int) -> Tensor:
-        """Spread `(batch, positions)` over the frames each begins at: `(batch, num_frames)`; the prompt left out."""
-        return values[:, self.prompt_length :].repeat_interleave(self.stride, dim=1)[:, :num_frames]
+        """Spread `(batch, positions)` over the frames they are about: `(batch, num_frames)`; the prompt left out.
+
+        Strided convolutions centre position `p` on frame `p * stride`: a frame takes the value of the nearest one.
+        """
+        last = self.mask[:, self.prompt_length :].sum(-1, keepdim=True) - 1  # (batch, 1)
+        nearest = (torch.arange(num_frames, device=values.device) + self.stride // 2) // self.stride
+        return values[:, self.prompt_length :].gather(1, torch.minimum(nearest[None], last).clamp_min(0))
 
 
 class SignTranslator(PreTrainedModel):
@@ -145,7 +150,10 @@ class SignTranslator(PreTrainedModel):
         Chunked linear cross-entropy: the `(batch, tokens, vocabulary)` logits never exist, which matters at mT5's
         250,000 entries. With label smoothing the values are negative smoothed losses, for training only.
         """
-        hidden = self._decode(encoded, labels).last_hidden_state
+        return self._score(self._decode(encoded, labels).last_hidden_state, labels, label_smoothing)
+
+    def _score(self, hidden: Tensor, labels: Tensor, label_smoothing: float = 0.0) -> Tensor:
+        """Decoder states `(batch, tokens, d_model)` -> what `token_logps` returns."""
         if getattr(self.language_model.config, "scale_decoder_outputs", False):
             hidden = hidden * (self.language_model.config.d_model**-0.5)
         weight = self.language_model.get_output_embeddings().weight
@@ -164,17 +172,22 @@ class SignTranslator(PreTrainedModel):
         """Summed log-probability of each label sequence, `(batch,)` float32."""
         return self.token_logps(encoded, labels).sum(-1)
 
-    def cross_attention(self, encoded: Encoded, labels: Tensor) -> Tensor:
-        """Teacher-forced decoder cross-attention, `(layers, batch, heads, tokens, positions)` float32.
+    def cross_attention(self, encoded: Encoded, labels: Tensor) -> tuple[list[Tensor], Tensor]:
+        """Teacher-forced decoder cross-attention and what it led to, in one graph.
+
+        Returns:
+            Attention weights a layer, `(batch, heads, tokens, positions)` each, and `token_logps`, `(batch, tokens)`,
+            which can be differentiated by them.
 
         Raises:
             RuntimeError: if the language model returns no attention weights (SDPA does not; this asks for eager).
         """
         with _eager_attention(self.language_model):
-            attentions = self._decode(encoded, labels, output_attentions=True).cross_attentions
+            decoded = self._decode(encoded, labels, output_attentions=True)
+        attentions = decoded.cross_attentions
         if not attentions or attentions[0] is None:
             raise RuntimeError("the language model returned no cross-attention weights; salience needs eager attention")
-        return torch.stack([layer.float() for layer in attentions])
+        return list(attentions), self._score(decoded.last_hidden_state, labels)
 
     @torch.no_grad()
     def translate(self, keypoints: Tensor, frame_mask: Tensor, **generation: Any) -> Tensor:

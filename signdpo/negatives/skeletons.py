@@ -9,8 +9,8 @@ from torch import Tensor
 
 from signdpo.config import ConfigError, NegativesConfig
 from signdpo.levels import SKELETON_LEVELS
+from signdpo.negatives.guidance import region_of
 from signdpo.negatives.operations import OPERATIONS, perturb
-from signdpo.negatives.salience import region_of
 from signdpo.negatives.seeding import generator
 
 UNCHANGED = "none"  # no operation of the mixture changes this clip: the level is masked for it
@@ -49,7 +49,8 @@ def skeleton_negatives(
     negatives, operations = {}, {}
     for level in SKELETON_LEVELS:
         rng = generator(*seed, level)
-        region = region_of(level, frame_salience, part_salience, config.salience)
+        where = generator(*seed, level, "region")  # of its own, so that any guidance meets the same operations
+        region = region_of(level, frame_salience, part_salience, keypoints[..., 2] > 0, config, where)
         negatives[level], operations[level] = keypoints, UNCHANGED
         for operation in _drawn_order(config.operations[level], rng):
             changed = perturb(keypoints, operation, region, config.strength, rng).half().float()

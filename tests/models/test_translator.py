@@ -87,21 +87,25 @@ def test_gradient_reaches_keypoints_and_every_parameter() -> None:
 def test_cross_attention_sums_to_one_and_leaves_padding_out() -> None:
     policy = tiny_policy()
     encoded = policy.model.encode(*pad_clips(random_clips(40, 8)))
-    attention = policy.model.cross_attention(encoded, labels_of(policy, TEXTS[0], TEXTS[1]))
-    layers, batch, _heads, _tokens, positions = attention.shape
-    assert (layers, batch, positions) == (2, 2, 10)
-    torch.testing.assert_close(attention.sum(-1), torch.ones(attention.shape[:-1]))
-    assert attention[:, 1, :, :, 2:].abs().max() == 0
+    labels = labels_of(policy, TEXTS[0], TEXTS[1])
+    layers, token_logps = policy.model.cross_attention(encoded, labels)
+    assert len(layers) == 2
+    for attention in layers:
+        assert (attention.shape[0], attention.shape[-1]) == (2, 10)
+        torch.testing.assert_close(attention.sum(-1), torch.ones(attention.shape[:-1]))
+        assert attention[1, :, :, 2:].abs().max() == 0
+    torch.testing.assert_close(token_logps, policy.model.token_logps(encoded, labels))
     assert policy.model.language_model.config._attn_implementation == "sdpa"
 
 
-def test_positions_map_back_to_the_frames_they_begin_at() -> None:
+def test_positions_map_back_to_the_frames_around_their_centre() -> None:
     policy = tiny_policy("policy.prompt=the man")
-    encoded = policy.model.encode(*pad_clips(random_clips(10)))
-    values = torch.arange(encoded.hidden.shape[1], dtype=torch.float32)[None]
-    first = float(encoded.prompt_length)
-    expected = [first] * 4 + [first + 1] * 4 + [first + 2] * 2
-    assert encoded.to_frames(values, 10)[0].tolist() == expected
+    encoded = policy.model.encode(*pad_clips(random_clips(12, 7)))
+    first = encoded.prompt_length
+    values = torch.arange(encoded.hidden.shape[1], dtype=torch.float32).expand(2, -1) - first
+    frames = encoded.to_frames(values, 12).tolist()
+    assert frames[0] == [0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2]  # positions are centred on frames 0, 4 and 8
+    assert frames[1][:7] == [0, 0, 1, 1, 1, 1, 1]  # the last position of a short clip, not one of its padding
 
 
 def test_saved_policy_is_the_same_policy(tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def case_outputs(policy: Policy, case: dict[str, Tensor], encoded: Encoded) -> d
         "logits": model.language_model(**given, labels=labels).logits,
         "logp": model.logps(encoded, labels),
         "label_smoothed_loss": -smoothed.sum() / (labels != IGNORED).sum(),
-        "cross_attention_last": model.cross_attention(encoded, labels)[-1],
+        "cross_attention_last": model.cross_attention(encoded, labels)[0][-1],
     }
 
 

@@ -7,7 +7,6 @@ from torch import Tensor
 from signdpo.config import Config, ConfigError, load_config
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.negatives.operations import OPERATIONS, Region, perturb
-from signdpo.negatives.salience import region_of, salient_parts, salient_windows
 from signdpo.negatives.seeding import generator
 from signdpo.negatives.skeletons import UNCHANGED, check_operations, skeleton_negatives
 from signdpo.seeding import derive_seed
@@ -89,29 +88,6 @@ def test_swapped_windows_hold_each_others_frames() -> None:
     changed = perturb(clip(), "swap_windows", region, 1.0, generator(0))
     assert torch.equal(changed[5:11], clip()[20:26])
     assert torch.equal(changed[20:26], clip()[5:11])
-
-
-def test_salient_windows_hold_the_configured_share() -> None:
-    salience = torch.ones(FRAMES)
-    salience[10:15] = 20.0
-    windows = salient_windows(salience, 0.5)
-    assert windows[0] == (10, 15)
-    held = sum(float(salience[begin:end].sum()) for begin, end in windows)
-    assert held >= 0.5 * float(salience.sum())
-    assert len(windows) == 2  # never fewer, so that there are two to exchange
-
-
-def test_salient_parts_are_the_fewest_that_hold_the_share() -> None:
-    assert salient_parts(torch.tensor([0.1, 0.1, 0.7, 0.1]), 0.5) == ("right_hand",)
-    assert salient_parts(torch.tensor([0.3, 0.1, 0.5, 0.1]), 0.6) == ("right_hand", "body")
-
-
-def test_global_levels_may_change_everything_and_local_ones_may_not() -> None:
-    frames, parts = torch.arange(FRAMES).float(), torch.tensor([0.1, 0.1, 0.7, 0.1])
-    config = Config().negatives.salience
-    for level in SKELETON_LEVELS:
-        everything = bool(region_of(level, frames, parts, config).mask(FRAMES).all())
-        assert everything == level.endswith("global")
 
 
 def negatives_of(keypoints: Tensor, *seed: str | int) -> tuple[dict[str, Tensor], dict[str, str]]:
