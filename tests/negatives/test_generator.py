@@ -98,7 +98,7 @@ def test_the_reference_never_changes(small_run: SmallRun) -> None:
 def test_every_kind_writes_sentences_that_depend_on_the_clip_alone(
     small_run: SmallRun, tmp_path: Path, kind: str
 ) -> None:
-    perturber = small_run.config.negatives.perturber.model_copy(update={"kind": kind, "min_fluency": -100.0})
+    perturber = small_run.config.negatives.perturber.model_copy(update={"kind": kind, "known_words": True})
     negatives = small_run.config.negatives.model_copy(update={"perturber": perturber})
     config = small_run.config.model_copy(update={"negatives": negatives})
     clips = read_clips(small_run.directory / "clips", "train", columns=["text", "gloss"]).to_pydict()

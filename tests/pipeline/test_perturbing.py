@@ -53,7 +53,7 @@ def test_nothing_can_be_held_out_of_a_policy_from_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("negatives.perturber.mining={sample: 1.0}", "mining must give a share to each of"),
+        ("negatives.perturber.mining={shout: 1.0}", "mining must give a share to each of"),
         ("negatives.perturber={path: t5, kind: rules}", "path=t5 is fine-tuned by kind=learned"),
         ("negatives.perturber={path: t5, architecture: edits}", "path=t5 is fine-tuned by kind=learned"),
     ],
