@@ -123,7 +123,7 @@ class PerturberConfig(Section):
     batch_size: Count = 64
     lr: Positive = 1.5e-3
     edit_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
-    candidates: Count = 3
+    candidates: Count = 5
     max_chrf: Annotated[float, Field(gt=0.0, le=100.0)] = 95.0
     min_chrf: Annotated[float, Field(ge=0.0, le=100.0)] = 40.0
     max_length_ratio: Annotated[float, Field(ge=1.0)] = 2.0
