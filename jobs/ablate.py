@@ -151,7 +151,7 @@ def learn(config: PerturberConfig, failures: list[Pair], texts: list[str], seed:
 
 
 def wrong_sentences(perturber: Perturber, references: list[str]) -> list[Pair]:
-    """For each reference the first of eight candidates that reads otherwise, as a generator would take it."""
+    """For each reference the first of eight candidates that reads otherwise; the generators' selection is left out."""
     written: list[Pair] = []
     for begin in range(0, len(references), 64):
         batch = references[begin : begin + 64]
