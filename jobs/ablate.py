@@ -2,10 +2,12 @@
 
 python jobs/ablate.py salience --run-dir runs/default
 python jobs/ablate.py guidance --run-dir runs/default --split test --json guidance.json --chart guidance.png
+python jobs/ablate.py perturber --predictions ../shared/data/predictions --corpus openasl
 
 `salience` asks, on the synthetic corpus, how many times better than chance salience finds the frames and the parts that
 tell signs apart, under each rule of aggregation. `guidance` asks how much more log-probability negatives cost where
-salience points than elsewhere, on an equal area.
+salience points than elsewhere, on an equal area. `perturber` compares the learned language perturber with random rules,
+and both with the failures of a real policy.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from ablate_perturber import add_perturber
 from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
@@ -53,6 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     console = Console()
     try:
+        if options.name == "perturber":
+            return int(options.run(options))
         config = load_config(join(options.run_dir, "config.yaml"), options.set)
         rows = read_clips(join(options.run_dir, "clips"), options.split).slice(0, options.clips).to_pylist()
         policy = Policy.load(fetch_folder(join(options.run_dir, "pretrain", "policy")))
@@ -87,6 +92,7 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             ablation.add_argument(
                 "--draws", type=int, default=2, help="negatives a kind and clip (default %(default)s)"
             )
+    add_perturber(ablations)
     return parser.parse_args(arguments)
 
 

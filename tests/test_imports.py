@@ -16,9 +16,13 @@ MATHS = [
     "signdpo.negatives.operations",
     "signdpo.negatives.skeletons",
     "signdpo.negatives.salience",
+    "signdpo.wording",
     "signdpo.negatives.perturber",
+    "signdpo.negatives.lessons",
+    "signdpo.negatives.selection",
     "signdpo.negatives.generator",
     "signdpo.dpo.objective",
+    "signdpo.evaluation.failures",
     "signdpo.evaluation.metrics",
     "signdpo.evaluation.significance",
 ]

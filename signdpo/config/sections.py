@@ -15,6 +15,7 @@ Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
 Count = Annotated[int, Field(ge=1)]
+MINING = ("sample", "beam", "perturbed")  # how the policy is made to fail
 Precision = Literal["auto", "float32", "bfloat16"]
 Guidance = Literal["attention", "random", "uniform"]
 
@@ -108,18 +109,39 @@ class PretrainConfig(Section):
 
 
 class PerturberConfig(Section):
+    kind: Literal["learned", "rules", "policy"] = "learned"
+    path: str | None = None
+    architecture: Literal["seq2seq", "edits"] = "seq2seq"
     samples_per_clip: Count = 2
     temperature: Positive = 0.8
     mine_clips: Count = 800
+    mining: Mapping[str, NonNegative] = {"sample": 0.6, "beam": 0.2, "perturbed": 0.2}
+    held_out_share: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     d_model: Count = 128
     layers: Count = 2
     epochs: Count = 5
     copy_epochs: int = Field(default=3, ge=0)
     batch_size: Count = 64
     lr: Positive = 1.5e-3
-    candidates: Count = 3
+    edit_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
+    candidates: Count = 5
     max_chrf: Annotated[float, Field(gt=0.0, le=100.0)] = 95.0
     min_chrf: Annotated[float, Field(ge=0.0, le=100.0)] = 40.0
+    max_length_ratio: Annotated[float, Field(ge=1.0)] = 2.0
+    min_fluency: float = -4.0
+    function_share: Share = 0.25
+    known_words: bool = True
+
+    @model_validator(mode="after")
+    def _what_is_given_is_used(self) -> PerturberConfig:
+        if self.path is not None and (self.kind, self.architecture) != ("learned", "seq2seq"):
+            raise ValueError(
+                f"path={self.path} is fine-tuned by kind=learned with architecture=seq2seq, not by "
+                f"kind={self.kind} with architecture={self.architecture}"
+            )
+        if set(self.mining) != set(MINING) or sum(self.mining.values()) <= 0:
+            raise ValueError(f"mining must give a share to each of {list(MINING)}, one of them above 0")
+        return self
 
 
 class SalienceConfig(Section):
@@ -246,6 +268,15 @@ class Config(Section):
     dpo: DpoConfig = DpoConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     resources: ResourcesConfig = ResourcesConfig()
+
+    @model_validator(mode="after")
+    def _only_pretraining_holds_out(self) -> Config:
+        if self.policy.init is not None and self.negatives.perturber.held_out_share:
+            raise ValueError(
+                f"negatives.perturber.held_out_share={self.negatives.perturber.held_out_share} leaves clips out of "
+                "pre-training, and with policy.init there is none: set it to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def _random_frames_are_stored(self) -> Config:

@@ -192,7 +192,11 @@ class SignTranslator(PreTrainedModel):
     @torch.no_grad()
     def translate(self, keypoints: Tensor, frame_mask: Tensor, **generation: Any) -> Tensor:
         """Decode token ids, `(batch * num_return_sequences, tokens)`; keywords go to transformers' `generate`."""
-        encoded = self.encode(keypoints, frame_mask)
+        return self.generate(self.encode(keypoints, frame_mask), **generation)
+
+    @torch.no_grad()
+    def generate(self, encoded: Encoded, **generation: Any) -> Tensor:
+        """`translate` of clips that are encoded already."""
         return self.language_model.generate(
             encoder_outputs=BaseModelOutput(last_hidden_state=encoded.hidden),
             attention_mask=encoded.mask.long(),

@@ -19,8 +19,11 @@ from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy, hash_weights
 from signdpo.models.precision import autocast
-from signdpo.negatives.perturber import LanguagePerturber, choose_rejected
+from signdpo.models.translator import IGNORED, Encoded, SignTranslator
+from signdpo.negatives.perturber import load_perturber
 from signdpo.negatives.salience import measure_salience
+from signdpo.negatives.sampling import SeededSampling
+from signdpo.negatives.selection import TrainingText, choose_rejected
 from signdpo.negatives.skeletons import UNCHANGED, skeleton_negatives
 from signdpo.seeding import derive_seed
 from signdpo.storage import fetch_folder
@@ -56,9 +59,10 @@ class NegativeGenerator:
         self.tokenizer = policy.tokenizer
         self.model = policy.model.to(self.device).requires_grad_(False)
         self.guide, self.policy_version = self.model, 0  # the policy whose attention says where the meaning is
-        language = LanguagePerturber.load(fetch_folder(perturber), max_tokens=config.policy.max_text_tokens)
-        language.model.to(self.device)
-        self.perturber = language
+        folder, settings = fetch_folder(perturber), config.negatives.perturber
+        limit = config.policy.max_text_tokens
+        self.perturber = load_perturber(folder, settings, max_tokens=limit, device=self.device)
+        self.text = TrainingText.load(folder)
 
     def follow(self, version: int, weights: dict[str, Tensor] | None) -> None:
         """Let another version of the policy guide the negatives; the reference goes on scoring them.
@@ -100,8 +104,10 @@ class NegativeGenerator:
             perturbed, named = skeleton_negatives(clip, frame, part, self.config.negatives, seed)
             negatives.append(perturbed)
             operations.append(named)
-        rejected = self._rejected_sentences(texts, seeds)
-        logps = self._reference_logps(clips, negatives, labels, rejected)
+        clean = self._encode(self.model, clips)
+        guided = clean if self.guide is self.model else self._encode(self.guide, clips)
+        rejected = self._rejected_sentences(texts, guided, seeds)
+        logps = self._reference_logps(clean, negatives, labels, rejected)
         return {
             **batch,
             **{
@@ -142,22 +148,57 @@ class NegativeGenerator:
         frames = [row[: len(clip)].cpu() for row, clip in zip(salience.frames, clips, strict=True)]
         return frames, list(salience.parts.cpu())
 
-    def _rejected_sentences(self, texts: list[str], seeds: list[tuple[int, int, str]]) -> list[str]:
+    @torch.no_grad()
+    def _encode(self, model: SignTranslator, clips: list[Tensor]) -> Encoded:
+        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
+        with autocast(self.device, self.config.dpo.precision):
+            return model.encode(keypoints, mask)
+
+    def _rejected_sentences(self, texts: list[str], encoded: Encoded, seeds: list[tuple[int, int, str]]) -> list[str]:
         settings = self.config.negatives.perturber
         streams = [derive_seed(*seed, "language") for seed in seeds]
-        proposed = self.perturber.propose(texts, streams, candidates=settings.candidates)
-        return [choose_rejected(text, options, settings) for text, options in zip(texts, proposed, strict=True)]
+        rows = torch.arange(len(texts), device=self.device).repeat_interleave(settings.candidates)
+        if self.perturber is not None:
+            proposed = self.perturber.propose(texts, streams, candidates=settings.candidates)
+            sentences = [sentence for options in proposed for sentence in options]
+        else:
+            sentences = self._own_hypotheses(encoded.select(rows), streams)
+        fluencies = self._fluencies(encoded.select(rows), sentences)
+        return [
+            choose_rejected(text, sentences[begin:end], fluencies[begin:end], self.text, settings)
+            for text, begin in zip(texts, range(0, len(sentences), settings.candidates), strict=True)
+            for end in [begin + settings.candidates]
+        ]
+
+    def _own_hypotheses(self, encoded: Encoded, streams: list[int]) -> list[str]:
+        """A sentence sampled from the guiding policy for each encoded row, several a stream."""
+        settings = self.config.negatives.perturber
+        seeds = [derive_seed(stream, candidate) for stream in streams for candidate in range(settings.candidates)]
+        ids = self.guide.generate(
+            encoded,
+            num_beams=1,
+            do_sample=False,
+            max_new_tokens=self.config.evaluation.max_new_tokens,
+            logits_processor=[SeededSampling(seeds, temperature=settings.temperature)],
+        )
+        return [text.strip() for text in self.tokenizer.batch_decode(ids, skip_special_tokens=True)]
+
+    @torch.no_grad()
+    def _fluencies(self, encoded: Encoded, sentences: list[str]) -> list[float]:
+        """Mean log-probability a token of each sentence under the guiding policy, given its row's clip."""
+        labels = tokenize(self.tokenizer, sentences, max_tokens=self.config.policy.max_text_tokens).to(self.device)
+        with autocast(self.device, self.config.dpo.precision):
+            logps = self.guide.logps(encoded, labels)
+        return (logps / (labels != IGNORED).sum(-1)).tolist()
 
     @torch.no_grad()
     def _reference_logps(
-        self, clips: list[Tensor], negatives: list[dict[str, Tensor]], labels: Tensor, rejected: list[str]
+        self, encoded: Encoded, negatives: list[dict[str, Tensor]], labels: Tensor, rejected: list[str]
     ) -> Tensor:
         """Log-probabilities of the six sequences under the reference, `(batch, 6)` float32 in the order `SEQUENCES`."""
-        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
         perturbed, masks = pad_clips([row[level] for level in SKELETON_LEVELS for row in negatives])
         wrong = tokenize(self.tokenizer, rejected, max_tokens=self.config.policy.max_text_tokens).to(self.device)
         with autocast(self.device, self.config.dpo.precision):
-            encoded = self.model.encode(keypoints, mask)
             chosen = self.model.logps(encoded, labels)
             perturbed_encoded = self.model.encode(perturbed.to(self.device), masks.to(self.device))
             skeletons = self.model.logps(perturbed_encoded, labels.repeat(len(SKELETON_LEVELS), 1))

@@ -1,7 +1,7 @@
 """The language perturber: a text-to-text model that has learned the policy's own mistakes.
 
 Fine-tuned on (reference -> policy hypothesis) pairs, it writes plausible wrong sentences for any reference, without
-annotation. It shares the policy's tokenizer.
+annotation.
 """
 
 from __future__ import annotations
@@ -9,25 +9,43 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Protocol
 
 import torch
-from sacrebleu.metrics import CHRF
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, T5Config, T5ForConditionalGeneration
+from transformers import (
+    AutoConfig,
+    AutoModelForSeq2SeqLM,
+    AutoTokenizer,
+    PreTrainedTokenizerBase,
+    T5Config,
+    T5ForConditionalGeneration,
+)
 
-from signdpo.config import PerturberConfig
+from signdpo.config import ConfigError, PerturberConfig
 from signdpo.models.batch import tokenize
+from signdpo.models.hub import load_pretrained
 from signdpo.models.translator import IGNORED
+from signdpo.negatives.edits import EditPerturber
+from signdpo.negatives.rules import RulePerturber
 from signdpo.negatives.sampling import SeededSampling
 from signdpo.seeding import derive_seed
 
+PATH_KEY = "negatives.perturber.path"
 EXTRA_TOKENS = 8  # a wrong sentence may be so much longer than its reference
+
+
+class Perturber(Protocol):
+    """Writes candidate wrong sentences."""
+
+    def propose(self, references: Sequence[str], seeds: Sequence[int], *, candidates: int) -> list[list[str]]:
+        """Candidates for each reference; row `i` depends on `references[i]` and `seeds[i]` alone."""
 
 
 @dataclass(frozen=True)
 class LanguagePerturber:
-    """A perturbation model and the policy's tokenizer."""
+    """An encoder-decoder and its tokenizer: the policy's for a model from scratch, its own for a pretrained one."""
 
-    model: T5ForConditionalGeneration
+    model: Any  # of transformers, for text-to-text generation
     tokenizer: PreTrainedTokenizerBase
     max_tokens: int = 64
 
@@ -53,8 +71,20 @@ class LanguagePerturber:
         return cls(T5ForConditionalGeneration(settings), tokenizer, max_tokens)
 
     @classmethod
+    def pretrained(cls, path: str, *, max_tokens: int) -> LanguagePerturber:
+        """The T5, mT5 or BART in a folder or of a hub name, to be fine-tuned.
+
+        Raises:
+            ConfigError: if there is none, or if it is no encoder-decoder.
+        """
+        if not load_pretrained(AutoConfig, path, PATH_KEY).is_encoder_decoder:
+            raise ConfigError(f"{PATH_KEY}={path} is a causal language model: name an encoder-decoder (T5, mT5, BART)")
+        model = load_pretrained(AutoModelForSeq2SeqLM, path, PATH_KEY)
+        return cls(model, load_pretrained(AutoTokenizer, path, PATH_KEY), max_tokens)
+
+    @classmethod
     def load(cls, folder: str | Path, *, max_tokens: int) -> LanguagePerturber:
-        model = T5ForConditionalGeneration.from_pretrained(folder)
+        model = AutoModelForSeq2SeqLM.from_pretrained(folder)
         return cls(model.eval(), AutoTokenizer.from_pretrained(folder), max_tokens)
 
     def save(self, folder: str | Path) -> None:
@@ -90,24 +120,18 @@ class LanguagePerturber:
         return [texts[row : row + candidates] for row in range(0, len(texts), candidates)]
 
 
-def choose_rejected(reference: str, candidates: Sequence[str], config: PerturberConfig) -> str:
-    """The candidate nearest to the reference that is still another sentence, or "" if there is none.
-
-    Near in character n-gram F-score (chrF, Popović 2015) within the configured band: a sentence with nothing in common
-    with the reference is too easy to reject, one that differs by a letter may be right.
-    """
-    best, best_score = "", -1.0
-    for candidate in candidates:
-        if not candidate or _folded(candidate) == _folded(reference):
-            continue
-        score = _CHRF.sentence_score(candidate, [reference]).score
-        if config.min_chrf <= score <= config.max_chrf and score > best_score:
-            best, best_score = candidate, score
-    return best
-
-
-_CHRF = CHRF()
-
-
-def _folded(text: str) -> str:
-    return "".join(character for character in text.casefold() if character.isalnum())
+def load_perturber(
+    folder: str | Path, config: PerturberConfig, *, max_tokens: int, device: torch.device
+) -> Perturber | None:
+    """What writes the wrong sentences of a run; None for `kind: policy`, where the policy itself does."""
+    if config.kind == "policy":
+        return None
+    if config.kind == "rules":
+        return RulePerturber.load(folder)
+    learned = (
+        EditPerturber.load(folder)
+        if config.architecture == "edits"
+        else LanguagePerturber.load(folder, max_tokens=max_tokens)
+    )
+    learned.model.to(device)
+    return learned

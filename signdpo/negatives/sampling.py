@@ -29,6 +29,8 @@ class SeededSampling(LogitsProcessor):
     def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
         """`(rows, vocabulary)` scores -> the same, noisy, all but the `top_k` set to minus infinity."""
         top, indices = (scores / self.temperature).topk(min(self.top_k, scores.shape[-1]), dim=-1)
-        uniforms = torch.stack([torch.rand(top.shape[-1], generator=stream) for stream in self.streams])
+        # Always as many draws: torch's numbers depend on how many are drawn at once, and padding may add columns.
+        uniforms = torch.stack([torch.rand(self.top_k, generator=stream) for stream in self.streams])
+        uniforms = uniforms[:, : top.shape[-1]]
         gumbel = -torch.log(-torch.log(uniforms.clamp(1e-9, 1 - 1e-7))).to(top)
         return torch.full_like(scores, float("-inf")).scatter(-1, indices, top + gumbel)

@@ -10,33 +10,53 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from signdpo.config import PerturberConfig
+from signdpo.corpora.clips import read_clips
+from signdpo.negatives.lessons import count_steps
+from signdpo.negatives.rules import RULES_FILE, RulePerturber
+from signdpo.negatives.selection import TEXT_FILE, TrainingText
 from signdpo.pipeline.actors import MineHypotheses, on_actors, perturber_worker
+from signdpo.pipeline.pretraining import held_out_rows
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
-from signdpo.storage import put_folder
+from signdpo.storage import join, put_folder, write_text
+from signdpo.wording import folded
+
+FEWEST_FAILURES = 10
 
 
 class NoFailuresError(RuntimeError):
-    """The policy makes no mistakes on its training clips, so there is nothing to learn them from."""
+    """The policy makes too few mistakes to learn them from."""
 
 
 def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
-    """Mine `perturber/pairs/pairs.parquet` from the policy and train `perturber/model` on it."""
+    """Write `perturber/model`: what the generators write wrong sentences with, and what they choose among them by."""
+    settings = context.config.negatives.perturber
+    clips = read_clips(context.path("clips"), "train", columns=["text", "gloss"]).to_pydict()
+    pairs = 0
+    if settings.kind == "rules":
+        rules = RulePerturber.of(clips["text"], edit_share=settings.edit_share)
+        write_text(join(context.perturber, RULES_FILE), rules.to_json())
+    elif settings.kind == "learned":
+        pairs = learn_failures(context, before, key, clips["text"])
+    text = TrainingText.of(clips["text"], clips["gloss"], function_share=settings.function_share)
+    write_text(join(context.perturber, TEXT_FILE), text.to_json())
+    return {"pairs": pairs}
+
+
+def learn_failures(context: RunContext, before: dict[str, Outputs], key: str, texts: list[str]) -> int:
+    """Mine `perturber/pairs` from the policy and train `perturber/model` on it; returns the number of pairs."""
     config = context.config
-    pairs = mine_failures(context, context.baseline)
-    if len(pairs) < 10:
-        raise NoFailuresError(
-            f"only {len(pairs)} of the policy's sampled sentences differ from the references: raise "
-            "negatives.perturber.temperature or negatives.perturber.mine_clips"
-        )
+    mined = mine_hypotheses(context, context.baseline)
+    failures = failures_among(mined, config.negatives.perturber)
+    context.console.print(f"  {len(failures)} of {len(mined)} mined sentences are wrong")
     with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
-        pq.write_table(pa.Table.from_pylist(pairs), f"{folder}/pairs.parquet")
+        pq.write_table(pa.Table.from_pylist(failures), f"{folder}/pairs.parquet")
+        pq.write_table(pa.table({"text": texts}), f"{folder}/texts.parquet")
         put_folder(folder, context.path("perturber", "pairs"))
-    settings = config.negatives.perturber
-    steps = (settings.copy_epochs + settings.epochs) * max(1, len(pairs) // settings.batch_size)
     result = fit(
         context,
         stage="perturber",
@@ -48,20 +68,52 @@ def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) ->
             "policy_hash": before["pretrain"]["policy_hash"],
             "pairs": context.path("perturber", "pairs"),
         },
-        total_steps=steps,
+        total_steps=count_steps(config.negatives.perturber, failures=len(failures), texts=len(texts)),
         workers=1,
         cpus=config.resources.cpus_per_worker,
         score=None,
     )
     keep_best(result, context.perturber, None)
-    return {"pairs": len(pairs)}
+    return len(failures)
 
 
-def mine_failures(context: RunContext, policy: str) -> list[dict[str, Any]]:
-    """Sampled hypotheses that differ from their references, as rows of `id`, `reference` and `hypothesis`."""
+def failures_among(mined: list[dict[str, Any]], settings: PerturberConfig) -> list[dict[str, Any]]:
+    """The rows whose hypothesis is a sentence that reads otherwise than its reference.
+
+    Raises:
+        NoFailuresError: if they are too few to learn from; it says what the other hypotheses were and what helps.
+    """
+    spoken = [row for row in mined if folded(row["hypothesis"])]
+    wrong = [row for row in spoken if folded(row["hypothesis"]) != folded(row["reference"])]
+    if len(wrong) >= FEWEST_FAILURES:
+        return wrong
+    empty, right = len(mined) - len(spoken), len(spoken) - len(wrong)
+    remedy = (
+        "the policy says nothing yet: train it longer (pretrain.epochs)"
+        if empty > right
+        else "the policy has memorised these clips: hold some out of its training "
+        f"(negatives.perturber.held_out_share={settings.held_out_share}), mine more of them "
+        f"(mine_clips={settings.mine_clips}), raise the temperature ({settings.temperature}) or the share of distorted "
+        "clips (mining.perturbed), or use kind=rules"
+    )
+    raise NoFailuresError(
+        f"of {len(mined)} sentences mined from the policy {empty} were empty, {right} right and {len(wrong)} wrong, "
+        f"and a perturber needs {FEWEST_FAILURES} wrong ones: {remedy}"
+    )
+
+
+def mine_hypotheses(context: RunContext, policy: str) -> list[dict[str, Any]]:
+    """What the policy says to `mine_clips` training clips, first those it was not trained on.
+
+    Returns:
+        Rows of `id`, `reference`, `hypothesis` and `source` (how it was made to speak), in the order of their ids.
+    """
     config = context.config
+    settings = config.negatives.perturber
     store = ClipStore.load(context.path("clips"), "train", max_frames=config.corpus.max_frames)
-    chosen = np.random.default_rng(config.seed).permutation(len(store))[: config.negatives.perturber.mine_clips]
+    drawn = np.random.default_rng(config.seed).permutation(len(store))
+    unseen = held_out_rows(store.ids, settings.held_out_share, config.seed)
+    chosen = drawn[np.argsort(~unseen[drawn], kind="stable")][: settings.mine_clips]
     schedule = Schedule(
         store.num_frames[chosen],
         epochs=1,
@@ -73,13 +125,9 @@ def mine_failures(context: RunContext, policy: str) -> list[dict[str, Any]]:
     blocks = [replace(block, rows=chosen[block.rows]) for block in schedule.blocks()]
     mined = on_actors(store.stream(blocks), MineHypotheses, (config, policy), config)
     rows: list[dict[str, Any]] = []
-    done = 0
     with Meter(context.console, "mining", total=len(chosen), unit="clips") as meter:
         for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):
             rows.extend(batch.to_pylist())
-            done += batch.num_rows // config.negatives.perturber.samples_per_clip
-            meter.update(done)
+            meter.update(len(rows) // settings.samples_per_clip)
     rows.sort(key=lambda row: row["id"])  # actors finish in any order; training should not depend on it
-    wrong = [row for row in rows if row["hypothesis"] and row["hypothesis"] != row["reference"]]
-    context.console.print(f"  {len(wrong)} of {len(rows)} sampled sentences are wrong")
-    return wrong
+    return rows

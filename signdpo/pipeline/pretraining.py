@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import tempfile
+from dataclasses import replace
 
+import numpy as np
 import pyarrow as pa
 
 from signdpo.config import Config, ConfigError
@@ -14,6 +16,7 @@ from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
+from signdpo.seeding import derive_seed
 from signdpo.storage import fetch_folder, put_folder
 
 SCORE = "eval_bleu4"
@@ -39,8 +42,9 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
 
     store = ClipStore.load(context.path("clips"), "train", max_frames=config.corpus.max_frames)
     workers = config.resources.pretrain_workers
+    taught = np.flatnonzero(~held_out_rows(store.ids, config.negatives.perturber.held_out_share, config.seed))
     schedule = Schedule(
-        store.num_frames,
+        store.num_frames[taught],
         epochs=config.pretrain.epochs,
         batch_size=config.pretrain.batch_size,
         workers=workers,
@@ -65,12 +69,21 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
         cpus=config.resources.cpus_per_pretrain_worker,
         score=SCORE,
         stream=lambda step: store.stream(
-            schedule.blocks(step), draw_seed=config.seed if config.pretrain.frame_sampling == "random" else None
+            [replace(block, rows=taught[block.rows]) for block in schedule.blocks(step)],
+            draw_seed=config.seed if config.pretrain.frame_sampling == "random" else None,
         ),
     )
     best = keep_best(result, target, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
     return {"policy_hash": Policy.load(fetch_folder(target)).hash()}
+
+
+def held_out_rows(ids: list[str], share: float, seed: int) -> np.ndarray:
+    """Which training clips pre-training leaves out, so that the policy fails on some that it may use: `(clips,)` bool.
+
+    Decided clip by clip from its id: another clip more or less changes nothing for the others.
+    """
+    return np.array([derive_seed(seed, "held out", clip) / 2**63 < share for clip in ids], dtype=bool)
 
 
 def check_tokenizer(policy: Policy, texts: list[str], config: Config) -> None:

@@ -120,10 +120,14 @@ def stages_of(config: Config) -> list[Stage]:
     def policy(before: dict[str, Outputs]) -> dict[str, Any]:
         own = {key: tree[key] for key in ("seed", "policy", "pretrain")}
         own |= {"initial": files} if (files := initial_files(config)) else {}
+        if held_out := config.negatives.perturber.held_out_share:
+            own |= {"held_out_share": held_out}
         return own | {"clips": before["clips"]["hash"], "workers": config.resources.pretrain_workers}
 
     def perturber(before: dict[str, Outputs]) -> dict[str, Any]:
         own = {"seed": config.seed, "perturber": tree["negatives"]["perturber"]}
+        own |= {key: tree["negatives"][key] for key in ("operations", "strength")}  # of the distorted clips
+        own |= {key: tree["evaluation"][key] for key in ("num_beams", "max_new_tokens")}
         return own | {"clips": before["clips"]["hash"], "policy": before["pretrain"]["policy_hash"]}
 
     def aligned(before: dict[str, Outputs]) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 import importlib.util
 import json
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,11 +27,15 @@ JOB = Path(__file__).resolve().parents[2] / "jobs" / "ablate.py"
 
 
 @pytest.fixture(scope="module")
-def job() -> ModuleType:
+def job() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(JOB.parent))  # as where a user runs it
     spec = importlib.util.spec_from_file_location("ablate_job", JOB)
     loaded = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(loaded)
-    return loaded
+    yield loaded
+    sys.path.remove(str(JOB.parent))
+    for name in ("ablate_perturber", "evaluate"):
+        sys.modules.pop(name, None)
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """The generator on Ray: negatives depend on the clip, not on who makes them with whom."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from signdpo.dpo.loop import PreferenceStep, preference_loss
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.policy import Policy
 from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
-from signdpo.negatives.perturber import choose_rejected
+from signdpo.negatives.rules import RULES_FILE, RulePerturber
+from signdpo.negatives.selection import TEXT_FILE, TrainingText
 from signdpo.pipeline.actors import GenerateNegatives, on_actors
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stream import ClipStore
@@ -21,6 +23,12 @@ from signdpo.pipeline.stream import ClipStore
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
     return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber
+
+
+def batch_of(run: SmallRun, begin: int, count: int) -> dict[str, np.ndarray]:
+    clips = read_clips(run.directory / "clips", "train").slice(begin, count).to_pylist()
+    columns = {name: np.array([row[name] for row in clips], dtype=object) for name in ("id", "text", "keypoints")}
+    return columns | {"num_frames": np.array([row["num_frames"] for row in clips]), "epoch": np.zeros(count, np.int32)}
 
 
 def generate(run: SmallRun, *, actors: int, batch_size: int) -> dict[tuple[int, str], dict[str, Any]]:
@@ -86,12 +94,28 @@ def test_the_reference_never_changes(small_run: SmallRun) -> None:
     assert baseline.hash() == small_run.outputs["pretrain"]["policy_hash"]
 
 
-def test_the_nearest_wrong_sentence_inside_the_band_is_chosen(small_run: SmallRun) -> None:
-    settings = small_run.config.negatives.perturber.model_copy(update={"min_chrf": 30.0, "max_chrf": 90.0})
-    reference = "my mother bought a coat"
-    candidates = ["My mother bought a coat.", "the dog", "my mother bought a car", "my father bought a car"]
-    assert choose_rejected(reference, candidates, settings) == "my mother bought a car"
-    assert choose_rejected(reference, ["My mother bought a coat.", "xyz"], settings) == ""
+@pytest.mark.parametrize("kind", ["rules", "policy"])
+def test_every_kind_writes_sentences_that_depend_on_the_clip_alone(
+    small_run: SmallRun, tmp_path: Path, kind: str
+) -> None:
+    perturber = small_run.config.negatives.perturber.model_copy(update={"kind": kind, "known_words": True})
+    negatives = small_run.config.negatives.model_copy(update={"perturber": perturber})
+    config = small_run.config.model_copy(update={"negatives": negatives})
+    clips = read_clips(small_run.directory / "clips", "train", columns=["text", "gloss"]).to_pydict()
+    text = TrainingText.of(clips["text"], clips["gloss"], function_share=0.25)
+    (tmp_path / TEXT_FILE).write_text(text.to_json())
+    (tmp_path / RULES_FILE).write_text(RulePerturber.of(clips["text"], edit_share=0.25).to_json())
+    _, reference, reference_hash, _ = arguments_of(small_run)
+    generator = NegativeGenerator(config, reference, reference_hash, str(tmp_path))
+    together = generator(batch_of(small_run, 0, 8))["rejected_text"].tolist()
+    apart = [generator(batch_of(small_run, row, 1))["rejected_text"].tolist()[0] for row in range(8)]
+    assert together == apart
+    texts = batch_of(small_run, 0, 8)["text"].tolist()
+    made = [(right, wrong) for right, wrong in zip(texts, together, strict=True) if wrong]
+    assert len(made) >= (5 if kind == "rules" else 0)  # a policy that was hardly trained may write no sentence
+    for right, wrong in made:
+        assert text.meaning(right) != text.meaning(wrong)
+        assert not text.unknown(wrong)
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.1)])
@@ -99,11 +123,7 @@ def test_the_trainer_scores_a_row_as_its_generator_did(small_run: SmallRun, prec
     dpo = small_run.config.dpo.model_copy(update={"precision": precision})
     config = small_run.config.model_copy(update={"dpo": dpo})
     _, *others = arguments_of(small_run)
-    clips = read_clips(small_run.directory / "clips", "train").slice(0, 6).to_pylist()
-    columns = {name: np.array([row[name] for row in clips], dtype=object) for name in ("id", "text", "keypoints")}
-    rows = NegativeGenerator(config, *others)(
-        columns | {"num_frames": np.array([row["num_frames"] for row in clips]), "epoch": np.zeros(6, np.int32)}
-    )
+    rows = NegativeGenerator(config, *others)(batch_of(small_run, 0, 6))
     policy = Policy.load(others[0])
     loss, metrics = preference_loss(rows, PreferenceStep(policy.model), policy, config, others[1])
     margins = [abs(value) for name, value in metrics.items() if name.startswith("rewards/margins")]

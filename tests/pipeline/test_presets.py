@@ -33,6 +33,7 @@ FEW_STEPS = [
     "negatives.perturber.epochs=1",
     "negatives.perturber.copy_epochs=1",
     "negatives.perturber.min_chrf=0",
+    "negatives.perturber.min_fluency=-100",
     "negatives.min_margin=-1000",
     "dpo.batch_size=8",
     "evaluation.max_new_tokens=12",
