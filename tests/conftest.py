@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
+from small_runs import SMALL, SmallRun
 
-from signdpo.config import Config, load_config
+from signdpo.config import load_config
 
 # Worker processes inherit these: short health checks make a trivial `fit` start in seconds, one thread a process keeps
 # two CPUs from being fought over.
@@ -40,45 +39,6 @@ def shared_data() -> Path:
     if not root.is_dir():
         pytest.skip(f"no development data at {root} (set SIGNDPO_SHARED_DATA)")
     return root
-
-
-# A corpus and a policy so small that every stage takes seconds.
-SMALL = [
-    "corpus.synthetic.train_clips=72",
-    "corpus.synthetic.dev_clips=12",
-    "corpus.synthetic.test_clips=12",
-    "policy.encoder.temporal_channels=16",
-    "policy.encoder.spatial_channels=[8]",
-    "policy.encoder.joint_dim=8",
-    "policy.language_model.d_model=32",
-    "policy.language_model.d_ff=64",
-    "pretrain.epochs=2",
-    "pretrain.batch_size=24",
-    "negatives.perturber.mine_clips=32",
-    "negatives.perturber.d_model=32",
-    "negatives.perturber.epochs=1",
-    "negatives.perturber.copy_epochs=1",
-    "negatives.perturber.batch_size=16",
-    "negatives.perturber.min_chrf=0",
-    "negatives.min_margin=-100",  # an untrained policy notices nothing
-    "dpo.epochs=2",
-    "dpo.batch_size=16",
-    "dpo.checkpoint_every=5",
-    "dpo.lr=0.001",
-    "evaluation.max_new_tokens=8",
-    "resources.generators=[1, 1]",
-    "evaluation.bootstrap_samples=50",
-]
-
-
-@dataclass(frozen=True)
-class SmallRun:
-    """A whole run on the synthetic corpus, and what it printed."""
-
-    config: Config
-    directory: Path
-    outputs: dict[str, dict[str, Any]]
-    printed: str
 
 
 @pytest.fixture(scope="session")
