@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 from rich.console import Console
+from small_runs import SMALL, SmallRun
 
-from signdpo.config import Config, load_config
+from signdpo.config import load_config
 
 # Worker processes inherit these: short health checks make a trivial `fit` start in seconds, one thread a process keeps
 # two CPUs from being fought over.
@@ -42,6 +41,7 @@ def shared_data() -> Path:
     return root
 
 
+<<<<<<< HEAD
 # A corpus and a policy so small that every stage takes seconds.
 SMALL = [
     "corpus.synthetic.train_clips=72",
@@ -84,6 +84,8 @@ class SmallRun:
     printed: str
 
 
+=======
+>>>>>>> main
 @pytest.fixture(scope="session")
 def small_run(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
     from signdpo.pipeline.run import run

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import SmallRun
+from small_runs import SmallRun
 
 import signdpo.evaluation.salience as module
 from signdpo.config import Config, SalienceConfig, load_config

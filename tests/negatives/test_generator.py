@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from conftest import SmallRun
+from small_runs import SmallRun
 
 from signdpo.corpora.clips import read_clips
 from signdpo.dpo.loop import PreferenceStep, preference_loss

@@ -10,8 +10,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from conftest import SMALL, SmallRun
 from rich.console import Console
+from small_runs import SMALL, SmallRun
 
 from signdpo.config import Config, ConfigError, load_config
 from signdpo.pipeline.caching import CachedNegatives, cached_negatives, decided_by, plain_table

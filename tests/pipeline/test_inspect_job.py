@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import SmallRun
+from small_runs import SmallRun
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "jobs"))
 import inspect_negatives

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from conftest import SMALL
+from small_runs import SMALL
 
 JOB = Path(__file__).parents[2] / "jobs" / "align.py"
 

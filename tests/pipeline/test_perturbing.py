@@ -3,7 +3,7 @@
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import SmallRun
+from small_runs import SmallRun
 
 from signdpo.config import ConfigError, PerturberConfig, load_config
 from signdpo.config.sections import MINING

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import ray
 import torch
-from conftest import SmallRun
+from small_runs import SmallRun
 from test_caching import align_again
 
 from signdpo.corpora.clips import keypoints_of

@@ -7,8 +7,8 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from conftest import SmallRun
 from rich.console import Console
+from small_runs import SmallRun
 
 from signdpo.config import ConfigError, load_config
 from signdpo.levels import LEVELS
@@ -92,7 +92,7 @@ def test_a_moved_run_directory_is_still_the_run(small_run: SmallRun, tmp_path: P
     ],
 )
 def test_a_changed_key_runs_what_depends_on_it(small_run: SmallRun, override: str, current: list[str]) -> None:
-    from conftest import SMALL
+    from small_runs import SMALL
 
     config = load_config(None, [*SMALL, override])
     context = RunContext(config, str(small_run.directory), Console(file=StringIO()))
