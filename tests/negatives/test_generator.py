@@ -20,7 +20,7 @@ from signdpo.pipeline.stream import ClipStore
 
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber
+    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber, str(run.directory / "clips")
 
 
 def generate(run: SmallRun, *, actors: int, batch_size: int) -> dict[tuple[int, str], dict[str, Any]]:
@@ -76,9 +76,9 @@ def test_a_rejected_sentence_is_never_the_reference(preferences: dict[tuple[int,
 
 
 def test_reference_hash_mismatch_is_refused(small_run: SmallRun) -> None:
-    config, reference, _, perturber = arguments_of(small_run)
+    config, reference, _, *others = arguments_of(small_run)
     with pytest.raises(ReferenceMismatchError, match="this run was started with 0123"):
-        NegativeGenerator(config, reference, "0123", perturber)
+        NegativeGenerator(config, reference, "0123", *others)
 
 
 def test_the_reference_never_changes(small_run: SmallRun) -> None:

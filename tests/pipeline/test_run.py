@@ -24,7 +24,7 @@ def test_step_zero_loss_is_ln2_and_margins_are_zero(small_run: SmallRun) -> None
     first = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))[0]
     assert first["step"] == 1  # measured before the first update
     for level in LEVELS:
-        assert first[f"valid/{level}"] > 0
+        assert first[f"negatives/accepted/{level}"] > 0
         assert first[f"losses/{level}"] == pytest.approx(math.log(2), abs=1e-4)
         assert first[f"rewards/margins/{level}"] == pytest.approx(0, abs=1e-4)
     assert first["logps/chosen_drift"] == pytest.approx(0, abs=1e-4)
