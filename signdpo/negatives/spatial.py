@@ -57,7 +57,7 @@ def bend_fingers(x: Tensor, region: Region, strength: float, rng: torch.Generato
             begin, end = window
             in_force = ease(window, len(x), x)[:, None]  # (length, fingers)
             fingers = x[begin:end, PARTS[hand].start + 1 : PARTS[hand].stop]
-            fingers = fingers.reshape(end - begin, FINGERS, FINGER_JOINTS, 3)
+            fingers = fingers.reshape(end - begin, FINGERS, FINGER_JOINTS, 3).clone()
             for pivot in range(2):
                 _turn(fingers[:, :, pivot + 1 :], fingers[:, :, pivot], in_force * angles[pivot])
             x[begin:end, PARTS[hand].start + 1 : PARTS[hand].stop] = fingers.flatten(1, 2)

@@ -53,6 +53,22 @@ def test_each_epoch_tells_the_share_of_time_spent_waiting(small_run: SmallRun) -
     assert small_run.printed.count("% of the trainer's time went on waiting for negatives") == 2
 
 
+def test_how_negatives_came_out_is_logged_and_printed(small_run: SmallRun) -> None:
+    outcomes = small_run.outputs["align"]["negatives"]
+    assert list(outcomes) == list(LEVELS)
+    rows = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))
+    printed = small_run.printed[small_run.printed.index("Negatives, skeletons with reference margins") :]
+    band = small_run.config.negatives.hardness
+    for level, row in outcomes.items():
+        accepted = sum(step["rows"] * step[f"negatives/accepted/{level}"] for step in rows) / 144
+        assert row["accepted"] == pytest.approx(accepted)
+        assert row["accepted"] + row["masked"] == pytest.approx(1)
+        assert f"{100 * row['accepted']:.1f} %" in next(line for line in printed.splitlines() if level in line)
+        if level != "language":
+            assert 0 < row["redrawn"] <= 1
+            assert band.min_margin <= row["margin"] <= band.max_margin
+
+
 def test_scores_and_report_are_written(small_run: SmallRun) -> None:
     for system in ("baseline", "aligned"):
         scores = json.loads((small_run.directory / "evaluation" / f"{system}.json").read_text())
