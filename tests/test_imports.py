@@ -14,6 +14,7 @@ MATHS = [
     "signdpo.models.policy",
     "signdpo.models.translator",
     "signdpo.negatives.operations",
+    "signdpo.negatives.hardness",
     "signdpo.negatives.skeletons",
     "signdpo.negatives.salience",
     "signdpo.wording",

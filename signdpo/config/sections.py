@@ -153,19 +153,62 @@ class SalienceConfig(Section):
     parts: Literal["freeze", "gradient"] = "freeze"
 
 
+class HardnessConfig(Section):
+    min_margin: float = 0.5
+    max_margin: float = 12.0
+    redraws: int = Field(default=2, ge=0)
+    harden: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+
+    @model_validator(mode="after")
+    def _band_is_a_range(self) -> HardnessConfig:
+        if self.min_margin >= self.max_margin:
+            raise ValueError(f"min_margin={self.min_margin} must be less than max_margin={self.max_margin}")
+        return self
+
+
 class NegativesConfig(Section):
     mode: Literal["stream", "cached"] = "stream"
     cache: str | None = None
     policy: Literal["reference", "current"] = "reference"
     refresh_every: Count = 25
     operations: Mapping[str, Mapping[str, NonNegative]] = {
-        "spatial_global": {"exchange_hands": 1.0, "bend_fingers": 1.0, "shear_space": 0.5},
-        "spatial_local": {"swap_windows": 2.0, "bend_fingers": 1.0, "turn_hands": 1.0},
-        "temporal_global": {"shuffle_segments": 1.0, "reverse": 1.0},
-        "temporal_local": {"swap_windows": 1.0, "freeze": 1.0, "reverse": 1.0},
+        "spatial_global": {
+            "exchange_hands": 1.0,
+            "transfer_handshape": 1.0,
+            "move_hands": 1.0,
+            "bend_fingers": 0.5,
+            "turn_hands": 0.5,
+            "distort_limbs": 0.5,
+            "shear_space": 0.5,
+            "rotate_space": 0.5,
+        },
+        "spatial_local": {
+            "swap_windows": 2.0,
+            "turn_hands": 2.0,
+            "transfer_handshape": 1.0,
+            "move_hands": 1.0,
+            "mask_parts": 1.0,
+            "bend_fingers": 0.5,
+            "freeze": 0.5,
+        },
+        "temporal_global": {
+            "drop": 1.0,
+            "splice": 1.0,
+            "reverse": 1.0,
+            "warp_time": 0.5,
+            "repeat": 0.5,
+            "shuffle_segments": 0.5,
+        },
+        "temporal_local": {"splice": 2.0, "swap_windows": 2.0, "freeze": 1.0, "drop": 0.5, "reverse": 0.5},
     }
-    strength: Annotated[float, Field(ge=0.0, le=1.0)] = 0.8
-    min_margin: float = 0.5
+    strength: Mapping[str, Share] = {
+        "spatial_global": 0.8,
+        "spatial_local": 1.0,
+        "temporal_global": 0.8,
+        "temporal_local": 1.0,
+    }
+    donors: Count = 64
+    hardness: HardnessConfig = HardnessConfig()
     guidance: Guidance = "attention"
     salience: SalienceConfig = SalienceConfig()
     perturber: PerturberConfig = PerturberConfig()
@@ -183,8 +226,9 @@ class NegativesConfig(Section):
 
     @model_validator(mode="after")
     def _levels_are_known(self) -> NegativesConfig:
-        if set(self.operations) != set(SKELETON_LEVELS):
-            raise ValueError(f"operations must have exactly the levels {list(SKELETON_LEVELS)}")
+        for key, levels in (("operations", self.operations), ("strength", self.strength)):
+            if set(levels) != set(SKELETON_LEVELS):
+                raise ValueError(f"{key} must have exactly the levels {list(SKELETON_LEVELS)}")
         for level, mixture in self.operations.items():
             if sum(mixture.values()) <= 0:
                 raise ValueError(f"operations.{level} needs at least one operation with a weight above 0")

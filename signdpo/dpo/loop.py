@@ -22,6 +22,7 @@ from signdpo.models.policy import Policy
 from signdpo.models.precision import autocast
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.negatives.generator import ReferenceMismatchError
+from signdpo.negatives.statistics import batch_statistics
 from signdpo.storage import fetch_folder
 from signdpo.training.feed import Feed
 from signdpo.training.state import new_state
@@ -134,7 +135,7 @@ def preference_loss(
     reference = torch.tensor(np.stack(batch["reference_logps"]), device=device).T  # (6, batch)
     valid = torch.tensor(np.stack(batch["valid"]), device=device).T  # (5, batch)
     lengths = (labels != IGNORED).sum(-1)
-    return multi_level_objective(
+    loss, metrics = multi_level_objective(
         Logps(scores[0], dict(zip(LEVELS, scores[1:], strict=True))),
         Logps(reference[0], dict(zip(LEVELS, reference[1:], strict=True))),
         lengths[0],
@@ -142,6 +143,7 @@ def preference_loss(
         dict(zip(LEVELS, valid, strict=True)),
         config.dpo,
     )
+    return loss, metrics | batch_statistics(batch)
 
 
 def _mean_over_workers(metrics: dict[str, float]) -> dict[str, float]:

@@ -107,7 +107,6 @@ def multi_level_objective(
         metrics[f"rewards/margins/{level}"] = float((margins * counted).sum() / share)
         metrics[f"rewards/accuracies/{level}"] = float(((margins > 0) * counted).sum() / share)
         metrics[f"logps/rejected/{level}"] = float((policy.rejected[level].detach() * counted).sum() / share)
-        metrics[f"valid/{level}"] = float(counted.mean())
     if config.anchor_weight:
         total = total + config.anchor_weight * chosen_anchor(policy.chosen, reference.chosen, beta=config.beta)
     metrics["loss"] = float(total.detach())

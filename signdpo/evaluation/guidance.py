@@ -17,10 +17,12 @@ from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.models.translator import IGNORED
+from signdpo.negatives.donors import DonorPool
 from signdpo.negatives.guidance import area, region_of
 from signdpo.negatives.operations import perturb
 from signdpo.negatives.salience import measure_salience
 from signdpo.negatives.seeding import generator
+from signdpo.negatives.skeletons import Source
 
 GUIDANCES: Final[tuple[Guidance, ...]] = get_args(Guidance)
 LOCAL_LEVELS: Final = tuple(level for level in SKELETON_LEVELS if level.endswith("local"))
@@ -84,10 +86,11 @@ def score_guidance(
         draws: negatives of each kind and guidance a clip.
     """
     negatives: list[Negative] = []
+    donors = _donors(rows[: config.donors])
     by_length = sorted(range(len(rows)), key=lambda clip: rows[clip]["num_frames"])
     for begin in range(0, len(by_length), BATCH):
         batch = by_length[begin : begin + BATCH]
-        negatives += _batch_negatives(policy, rows, batch, config, max_tokens, seed, draws)
+        negatives += _batch_negatives(policy, rows, batch, config, donors, max_tokens, seed, draws)
         yield begin + len(batch)
     kinds = [(level, name) for level in LOCAL_LEVELS for name in (*_weights(config, level), MIXTURE)]
     yield [cost for kind in kinds if (cost := _cost(negatives, *kind, config)) is not None]
@@ -102,6 +105,7 @@ def _batch_negatives(
     rows: Sequence[Mapping[str, Any]],
     batch: Sequence[int],
     config: NegativesConfig,
+    donors: DonorPool,
     max_tokens: int,
     seed: int,
     draws: int,
@@ -117,11 +121,11 @@ def _batch_negatives(
     result = []
     for place, (clip, index) in enumerate(zip(clips, batch, strict=True)):
         frames, parts = salience.frames[place, : len(clip)].cpu(), salience.parts[place].cpu()
-        made = [
-            negative
-            for draw in range(draws)
-            for negative in _negatives_of(index, clip, frames, parts, config, (seed, draw, str(rows[index]["id"])))
-        ]
+        identity = (str(rows[index]["id"]), str(rows[index]["text"]))
+        made = []
+        for draw in range(draws):
+            source = Source(*identity, clip, frames, parts, (seed, draw, identity[0]), donors)
+            made += _negatives_of(index, source, config)
         scored = _logps(policy, [each.keypoints for each in made], labels[place : place + 1].expand(len(made), -1))
         tokens = int((labels[place] != IGNORED).sum())
         for negative, logp in zip(made, scored.tolist(), strict=True):
@@ -132,21 +136,31 @@ def _batch_negatives(
     return result
 
 
-def _negatives_of(
-    index: int, clip: Tensor, frames: Tensor, parts: Tensor, config: NegativesConfig, seed: tuple[str | int, ...]
-) -> list[Negative]:
+def _negatives_of(index: int, source: Source, config: NegativesConfig) -> list[Negative]:
     """One negative of each kind and guidance; guidances meet the same randomness of the operation."""
+    clip, seed = source.keypoints, source.seed
     present = clip[..., 2] > 0
+    donor = source.donors.draw(source.clip, source.text, generator(*seed, "donor"))
     made = []
     for level in LOCAL_LEVELS:
+        strength = config.strength[level]
         for guidance in GUIDANCES:
             guided = config.model_copy(update={"guidance": guidance})
-            region = region_of(level, frames, parts, present, guided, generator(*seed, level, "region"))
+            where = generator(*seed, level, "region")
+            region = region_of(level, source.frame_salience, source.part_salience, present, guided, where)
             for name in _weights(config, level):
-                keypoints = perturb(clip, name, region, config.strength, generator(*seed, level, name)).half().float()
+                keypoints = perturb(clip, name, region, strength, generator(*seed, level, name), donor).half().float()
                 changed = int((keypoints != clip).any(-1).sum())
                 made.append(Negative(index, level, name, guidance, keypoints, area(region, present), changed))
     return made
+
+
+def _donors(rows: Sequence[Mapping[str, Any]]) -> DonorPool:
+    return DonorPool(
+        ids=[str(row["id"]) for row in rows],
+        texts=[str(row["text"]) for row in rows],
+        clips=[torch.from_numpy(keypoints_of(row["keypoints"], row["num_frames"])) for row in rows],
+    )
 
 
 @torch.no_grad()

@@ -7,12 +7,16 @@ from contextlib import AbstractContextManager
 import torch
 
 
+def uses_bfloat16(device: torch.device, precision: str) -> bool:
+    """Whether `autocast` computes in bfloat16."""
+    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+    return precision == "bfloat16" or (precision == "auto" and fast)
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
     """Compute in bfloat16 for `bfloat16`, in float32 for `float32`.
 
     `auto` is bfloat16 on a GPU that multiplies it in hardware. On a CPU it is float32: casting the small matrices of a
     model that one trains there costs more than the multiplication saves.
     """
-    fast = device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
-    enabled = precision == "bfloat16" or (precision == "auto" and fast)
-    return torch.autocast(device.type, torch.bfloat16, enabled=enabled)
+    return torch.autocast(device.type, torch.bfloat16, enabled=uses_bfloat16(device, precision))

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,20 +16,23 @@ from torch import Tensor
 
 from signdpo.config import Config
 from signdpo.corpora.clips import keypoints_of
-from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy, hash_weights
-from signdpo.models.precision import autocast
+from signdpo.models.precision import autocast, uses_bfloat16
 from signdpo.models.translator import IGNORED, Encoded, SignTranslator
+from signdpo.negatives.donors import NO_DONORS, DonorPool
+from signdpo.negatives.hardness import Band, Settled, settle
 from signdpo.negatives.perturber import load_perturber
 from signdpo.negatives.salience import measure_salience
 from signdpo.negatives.sampling import SeededSampling
 from signdpo.negatives.selection import TrainingText, choose_rejected
-from signdpo.negatives.skeletons import UNCHANGED, skeleton_negatives
+from signdpo.negatives.skeletons import Source, needs_donors
 from signdpo.seeding import derive_seed
 from signdpo.storage import fetch_folder
 
-SEQUENCES = ("chosen", *LEVELS)  # the six scored sequences of a clip, in the order rows carry them
+SCORE_NOISE = 1e-3  # of a float32 log-probability between batches: ten times what invariant 1 allows
+SCORE_NOISE_BFLOAT16 = 0.1
 
 
 class ReferenceMismatchError(RuntimeError):
@@ -43,12 +47,13 @@ class NegativeGenerator:
         reference: folder of the frozen reference policy.
         reference_hash: what its weights must hash to.
         perturber: folder of the language perturber.
+        clips: folder of the ingested clips, where donors come from.
 
     Raises:
         ReferenceMismatchError: if the folder holds other weights.
     """
 
-    def __init__(self, config: Config, reference: str, reference_hash: str, perturber: str) -> None:
+    def __init__(self, config: Config, reference: str, reference_hash: str, perturber: str, clips: str) -> None:
         torch.set_num_threads(1)
         self.config = config
         self.device = torch.device("cuda" if config.resources.use_gpu and torch.cuda.is_available() else "cpu")
@@ -63,6 +68,11 @@ class NegativeGenerator:
         limit = config.policy.max_text_tokens
         self.perturber = load_perturber(folder, settings, max_tokens=limit, device=self.device)
         self.text = TrainingText.load(folder)
+        self.donors = NO_DONORS
+        if needs_donors(config.negatives):
+            self.donors = DonorPool.load(
+                clips, count=config.negatives.donors, seed=config.seed, max_frames=config.corpus.max_frames
+            )
 
     def follow(self, version: int, weights: dict[str, Tensor] | None) -> None:
         """Let another version of the policy guide the negatives; the reference goes on scoring them.
@@ -99,46 +109,49 @@ class NegativeGenerator:
         seeds = [(self.config.seed, int(epoch), str(i)) for epoch, i in zip(batch["epoch"], batch["id"], strict=True)]
         labels = tokenize(self.tokenizer, texts, max_tokens=self.config.policy.max_text_tokens).to(self.device)
         frames, parts = self._salience(clips, labels)
-        negatives, operations = [], []
-        for clip, frame, part, seed in zip(clips, frames, parts, seeds, strict=True):
-            perturbed, named = skeleton_negatives(clip, frame, part, self.config.negatives, seed)
-            negatives.append(perturbed)
-            operations.append(named)
         clean = self._encode(self.model, clips)
         guided = clean if self.guide is self.model else self._encode(self.guide, clips)
         rejected = self._rejected_sentences(texts, guided, seeds)
-        logps = self._reference_logps(clean, negatives, labels, rejected)
+        chosen, language = self._sentence_logps(clean, labels, rejected)
+        sources = [
+            Source(str(clip), text, keypoints, frame, part, seed, self.donors)
+            for clip, text, keypoints, frame, part, seed in zip(
+                batch["id"], texts, clips, frames, parts, seeds, strict=True
+            )
+        ]
+        negatives = self._skeleton_negatives(sources, labels, chosen)
+        margins = torch.tensor([[row[level].margin for level in SKELETON_LEVELS] for row in negatives])
+        margins = torch.cat([margins, (chosen - language)[:, None]], dim=1)  # (batch, 5)
+        logps = torch.cat([chosen[:, None], chosen[:, None] - margins], dim=1)  # (batch, 6)
         return {
             **batch,
             **{
-                f"keypoints_{level}": [row[level].numpy().astype(np.float16).ravel() for row in negatives]
+                f"keypoints_{level}": [
+                    row[level].negative.keypoints.numpy().astype(np.float16).ravel() for row in negatives
+                ]
                 for level in SKELETON_LEVELS
             },
             "rejected_text": np.array(rejected),
             "reference_logps": list(logps.numpy()),
+            "reference_margins": list(margins.numpy()),
             "valid": [
-                self._valid(named, sentence, scores.tolist())
-                for named, sentence, scores in zip(operations, rejected, logps, strict=True)
+                np.array([*(row[level].accepted for level in SKELETON_LEVELS), bool(sentence)])
+                for row, sentence in zip(negatives, rejected, strict=True)
             ],
-            "operations": [[named[level] for level in SKELETON_LEVELS] for named in operations],
+            "operations": [[row[level].negative.operation for level in SKELETON_LEVELS] for row in negatives],
+            "strengths": [
+                np.array([row[level].negative.strength for level in SKELETON_LEVELS], dtype=np.float32)
+                for row in negatives
+            ],
+            "redraws": [
+                np.array([row[level].redraws for level in SKELETON_LEVELS], dtype=np.int32) for row in negatives
+            ],
             "salience_frames": [frame.numpy().astype(np.float16) for frame in frames],
             "salience_parts": [part.numpy().astype(np.float32) for part in parts],
             "reference_hash": np.array([self.reference_hash] * len(texts)),
             "policy_version": np.full(len(texts), self.policy_version, dtype=np.int32),
             "generator": np.array([self.name] * len(texts)),
         }
-
-    def _valid(self, operations: dict[str, str], rejected: str, logps: list[float]) -> np.ndarray:
-        """Which levels may teach, `(5,)` bool in the order of `LEVELS`.
-
-        A skeleton that costs the reference next to nothing may still mean the sentence, and rejecting it would teach
-        brittleness. A wrong sentence is wrong whatever it costs: where the reference prefers it, all the more to learn.
-        """
-        chosen, *rejected_logps = logps
-        hard_enough = [chosen - score >= self.config.negatives.min_margin for score in rejected_logps[:-1]]
-        changed = [operations[level] != UNCHANGED for level in SKELETON_LEVELS]
-        usable = [made and hard for made, hard in zip(changed, hard_enough, strict=True)]
-        return np.array([*usable, bool(rejected)])
 
     def _salience(self, clips: list[Tensor], labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
         keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
@@ -191,16 +204,32 @@ class NegativeGenerator:
             logps = self.guide.logps(encoded, labels)
         return (logps / (labels != IGNORED).sum(-1)).tolist()
 
+    def _skeleton_negatives(self, sources: list[Source], labels: Tensor, chosen: Tensor) -> list[dict[str, Settled]]:
+        epochs, settings = self.config.dpo.epochs, self.config.negatives
+        bands = [Band.at(int(source.seed[1]), epochs, settings.hardness) for source in sources]
+        lengths = (labels != IGNORED).sum(1)
+
+        def score(rows: Sequence[int], clips: Sequence[Tensor]) -> Tensor:
+            wanted = labels[torch.tensor(rows, device=labels.device)]
+            return self._logps(clips, wanted[:, : int(lengths[rows].max())])
+
+        noise = SCORE_NOISE_BFLOAT16 if uses_bfloat16(self.device, self.config.dpo.precision) else SCORE_NOISE
+        return settle(sources, chosen, bands, score, settings, noise=noise)
+
     @torch.no_grad()
-    def _reference_logps(
-        self, encoded: Encoded, negatives: list[dict[str, Tensor]], labels: Tensor, rejected: list[str]
-    ) -> Tensor:
-        """Log-probabilities of the six sequences under the reference, `(batch, 6)` float32 in the order `SEQUENCES`."""
-        perturbed, masks = pad_clips([row[level] for level in SKELETON_LEVELS for row in negatives])
+    def _sentence_logps(self, encoded: Encoded, labels: Tensor, rejected: list[str]) -> tuple[Tensor, Tensor]:
+        """Reference log-probabilities of the chosen and the rejected sentences, `(batch,)` float32 each.
+
+        A wrong sentence is wrong whatever it costs: where the reference prefers it, all the more to learn.
+        """
         wrong = tokenize(self.tokenizer, rejected, max_tokens=self.config.policy.max_text_tokens).to(self.device)
         with autocast(self.device, self.config.dpo.precision):
-            chosen = self.model.logps(encoded, labels)
-            perturbed_encoded = self.model.encode(perturbed.to(self.device), masks.to(self.device))
-            skeletons = self.model.logps(perturbed_encoded, labels.repeat(len(SKELETON_LEVELS), 1))
-            language = self.model.logps(encoded, wrong)
-        return torch.cat([chosen, skeletons, language]).view(len(SEQUENCES), -1).T.float().cpu()
+            scores = [self.model.logps(encoded, sentences).float().cpu() for sentences in (labels, wrong)]
+        return scores[0], scores[1]
+
+    @torch.no_grad()
+    def _logps(self, clips: Sequence[Tensor], labels: Tensor) -> Tensor:
+        """Reference log-probability of a sentence under each clip, `(n,)` float32."""
+        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
+        with autocast(self.device, self.config.dpo.precision):
+            return self.model.logps(self.model.encode(keypoints, mask), labels).float().cpu()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from signdpo.config import NegativesConfig
-from signdpo.negatives.operations import Region, Window
+from signdpo.negatives.region import Region, Window
 from signdpo.negatives.seeding import integer
 from signdpo.skeleton.layout import PARTS
 

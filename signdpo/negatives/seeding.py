@@ -20,3 +20,8 @@ def uniform(rng: torch.Generator, low: float = 0.0, high: float = 1.0) -> float:
 def integer(rng: torch.Generator, high: int) -> int:
     """One integer drawn uniformly from `[0, high)`."""
     return int(torch.randint(high, (), generator=rng))
+
+
+def sign(rng: torch.Generator) -> float:
+    """1 or -1 with equal probability."""
+    return 1.0 if uniform(rng) < 0.5 else -1.0

@@ -7,11 +7,14 @@ from typing import Any
 
 import ray
 import ray.data
+from rich.table import Table
 
 from signdpo.config import Config
 from signdpo.models.policy import Policy
+from signdpo.negatives.statistics import run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker, on_actors
 from signdpo.pipeline.caching import cached_negatives, decided_by
+from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
 from signdpo.pipeline.stream import ClipStore
@@ -35,7 +38,7 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         workers=config.resources.workers,
         seed=config.seed,
     )
-    arguments = (config, context.baseline, reference_hash, context.perturber)
+    arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
     cache, board = None, None
     if config.negatives.mode == "cached":
         decided = decided_by(config, before, context.perturber)
@@ -75,7 +78,25 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     )
     best = keep_best(result, context.aligned, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
-    return {"policy_hash": Policy.load(fetch_folder(context.aligned)).hash(), "step": best["step"]}
+    negatives = run_statistics(read_metrics(context.path("align", "metrics.jsonl")))
+    show_negatives(context, negatives)
+    policy_hash = Policy.load(fetch_folder(context.aligned)).hash()
+    return {"policy_hash": policy_hash, "step": best["step"], "negatives": negatives}
+
+
+def show_negatives(context: RunContext, statistics: dict[str, dict[str, float]]) -> None:
+    """How the negatives of the run came out."""
+    hardness = context.config.negatives.hardness
+    band = f"reference margins from {hardness.min_margin:g} to {hardness.max_margin:g} nats"
+    table = Table(title=f"Negatives, skeletons with {band}", title_justify="left")
+    table.add_column("level")
+    for column in ("accepted", "redrawn", "masked", "mean margin", "mean strength"):
+        table.add_column(column, justify="right")
+    for level, row in statistics.items():
+        shares = [f"{100 * row[name]:.1f} %" if name in row else "" for name in ("accepted", "redrawn", "masked")]
+        means = [f"{row[name]:.2f}" if name in row else "" for name in ("margin", "strength")]
+        table.add_row(level, *shares, *means)
+    context.console.print(table)
 
 
 def follower(board: Any, config: Config) -> Follower:

@@ -31,7 +31,7 @@ from signdpo.pipeline.stages import RunContext, input_key
 from signdpo.pipeline.stream import ClipStore, Recipe, scheduled
 from signdpo.storage import absolute, exists, fetch_folder, join, list_folder, read_json, write_json
 
-FORMAT = 1  # of the parts; raise it when the same settings come to make other rows
+FORMAT = 2  # of the parts; raise it when the same settings come to make other rows
 MANIFEST = "manifest.json"
 DELIVERY = {"mode", "cache", "policy", "refresh_every"}  # keys of `negatives` that say how, not what
 REMEDY = "set negatives.cache=null and this run makes its own"
@@ -51,6 +51,7 @@ def decided_by(config: Config, before: Mapping[str, Mapping[str, Any]], perturbe
         "format": FORMAT,
         "clips": before["clips"]["hash"],
         "corpus.max_frames": config.corpus.max_frames,
+        "corpus.shard_rows": config.corpus.shard_rows,  # donors are drawn shard by shard
         "reference": before["pretrain"]["policy_hash"],
         "perturber": hash_folder(perturber),
         "policy.max_text_tokens": config.policy.max_text_tokens,

@@ -45,7 +45,8 @@ def picture(
     rows = [shorten_row(row, config.corpus.max_frames) for row in _chosen(context, split, ids, count)]
     resources = config.resources
     make = _generate.options(num_cpus=resources.cpus_per_generator, num_gpus=resources.gpus_per_generator)
-    batch = ray.get(make.remote((config, context.baseline, reference_hash, context.perturber), rows, epoch))
+    arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
+    batch = ray.get(make.remote(arguments, rows, epoch))
     return [_example(batch, row) for row in range(len(rows))]
 
 
@@ -63,7 +64,7 @@ def _chosen(context: RunContext, split: str, ids: Sequence[str], count: int) -> 
 
 
 @ray.remote
-def _generate(arguments: tuple[Config, str, str, str], rows: list[dict[str, Any]], epoch: int) -> dict[str, Any]:
+def _generate(arguments: tuple[Config, str, str, str, str], rows: list[dict[str, Any]], epoch: int) -> dict[str, Any]:
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
     columns["epoch"] = np.full(len(rows), epoch, dtype=np.int32)
     return NegativeGenerator(*arguments)(columns)

@@ -12,7 +12,7 @@ from signdpo.config.sections import MINING
 from signdpo.corpora.clips import keypoints_of
 from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy
-from signdpo.negatives.operations import Region, perturb
+from signdpo.negatives.operations import DONOR_OPERATIONS, Region, perturb
 from signdpo.negatives.sampling import SeededSampling
 from signdpo.negatives.seeding import generator
 from signdpo.seeding import derive_seed
@@ -121,10 +121,15 @@ class HypothesisMiner:
 
     def _distort(self, clip: torch.Tensor, seed: int) -> torch.Tensor:
         negatives, rng = self.config.negatives, generator(seed, "distort")
-        mixture = {**negatives.operations["spatial_global"], **negatives.operations["temporal_global"]}
-        weights = torch.tensor(list(mixture.values()), dtype=torch.float64)
-        name = list(mixture)[int(torch.multinomial(weights, 1, generator=rng))]
-        return perturb(clip, name, Region.whole(len(clip)), negatives.strength, rng).half().float()
+        choices = [
+            (weight, name, negatives.strength[level])
+            for level in ("spatial_global", "temporal_global")
+            for name, weight in negatives.operations[level].items()
+            if name not in DONOR_OPERATIONS  # a miner holds no other clips
+        ]
+        weights = torch.tensor([weight for weight, _, _ in choices], dtype=torch.float64)
+        _, name, strength = choices[int(torch.multinomial(weights, 1, generator=rng))]
+        return perturb(clip, name, Region.whole(len(clip)), strength, rng).half().float()
 
 
 def _clips(batch: dict[str, np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:

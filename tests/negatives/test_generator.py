@@ -1,5 +1,6 @@
 """The generator on Ray: negatives depend on the clip, not on who makes them with whom."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ from signdpo.pipeline.stream import ClipStore
 
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber
+    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber, str(run.directory / "clips")
 
 
 def batch_of(run: SmallRun, begin: int, count: int) -> dict[str, np.ndarray]:
@@ -55,7 +56,8 @@ def test_same_negatives_for_any_number_of_actors_and_any_batch_size(
     for key, row in preferences.items():
         for level in SKELETON_LEVELS:
             np.testing.assert_array_equal(row[f"keypoints_{level}"], others[key][f"keypoints_{level}"])
-        assert list(row["operations"]) == list(others[key]["operations"])
+        for column in ("operations", "strengths", "redraws", "valid"):
+            assert list(row[column]) == list(others[key][column])
         assert row["rejected_text"] == others[key]["rejected_text"]
         np.testing.assert_allclose(row["reference_logps"], others[key]["reference_logps"], atol=1e-4)
 
@@ -77,6 +79,23 @@ def test_every_row_names_its_reference_and_has_six_scores(
         assert len(row["salience_frames"]) == row["num_frames"]
 
 
+def test_accepted_negatives_lie_inside_the_configured_margin_band(
+    small_run: SmallRun, preferences: dict[tuple[int, str], dict[str, Any]]
+) -> None:
+    band = small_run.config.negatives.hardness
+    seen: Counter[tuple[bool, bool]] = Counter()
+    for row in preferences.values():
+        margins = row["reference_logps"][0] - row["reference_logps"][1:]
+        np.testing.assert_allclose(row["reference_margins"], margins, atol=1e-5)
+        for place, level in enumerate(SKELETON_LEVELS):
+            inside = band.min_margin <= row["reference_margins"][place] <= band.max_margin
+            changed = not np.array_equal(row[f"keypoints_{level}"], row["keypoints"])
+            assert row["valid"][place] == (inside and changed)
+            assert row["valid"][place] or not changed or row["redraws"][place] == band.redraws
+            seen[bool(row["valid"][place]), bool(row["redraws"][place] > 0)] += 1
+    assert min(seen[accepted, True] for accepted in (True, False)) > 0  # some redraws help, some do not
+
+
 def test_a_rejected_sentence_is_never_the_reference(preferences: dict[tuple[int, str], dict[str, Any]]) -> None:
     made = [row for row in preferences.values() if row["valid"][-1]]
     assert made
@@ -84,9 +103,9 @@ def test_a_rejected_sentence_is_never_the_reference(preferences: dict[tuple[int,
 
 
 def test_reference_hash_mismatch_is_refused(small_run: SmallRun) -> None:
-    config, reference, _, perturber = arguments_of(small_run)
+    config, reference, _, *others = arguments_of(small_run)
     with pytest.raises(ReferenceMismatchError, match="this run was started with 0123"):
-        NegativeGenerator(config, reference, "0123", perturber)
+        NegativeGenerator(config, reference, "0123", *others)
 
 
 def test_the_reference_never_changes(small_run: SmallRun) -> None:

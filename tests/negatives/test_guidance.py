@@ -7,9 +7,9 @@ from torch import Tensor
 from signdpo.config import Config, Guidance, NegativesConfig, load_config
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.negatives.guidance import area, region_of, salient_parts, salient_windows
-from signdpo.negatives.operations import Region
+from signdpo.negatives.region import Region
 from signdpo.negatives.seeding import generator
-from signdpo.negatives.skeletons import skeleton_negatives
+from signdpo.negatives.skeletons import Source, skeleton_negative
 from signdpo.skeleton.layout import PARTS
 
 FRAMES = 36
@@ -142,14 +142,16 @@ def test_a_random_region_depends_on_its_seed_alone() -> None:
 
 def test_guidance_is_read_where_negatives_are_made() -> None:
     keypoints = torch.rand(FRAMES, 69, 3, generator=torch.Generator().manual_seed(0)).half().float()
-    made = {}
-    for guidance in ("attention", "random", "uniform"):
-        config = negatives_config(f"guidance={guidance}")
-        made[guidance] = skeleton_negatives(keypoints, peaked(), RIGHT_HAND, config, (1, 0, "clip"))
-    assert len({operations["temporal_local"] for _, operations in made.values()}) == 1  # the same, elsewhere
+    source = Source("clip", "A sentence.", keypoints, peaked(), RIGHT_HAND, (1, 0, "clip"))
     for level in LOCAL:
-        assert not torch.equal(made["attention"][0][level], made["random"][0][level])
-        assert not torch.equal(made["attention"][0][level], made["uniform"][0][level])
+        made = {
+            guidance: skeleton_negative(source, level, negatives_config(f"guidance={guidance}"), strength=1.0)
+            for guidance in ("attention", "random", "uniform")
+        }
+        if level == "temporal_local":
+            assert len({negative.operation for negative in made.values()}) == 1  # the same, elsewhere
+        assert not torch.equal(made["attention"].keypoints, made["random"].keypoints)
+        assert not torch.equal(made["attention"].keypoints, made["uniform"].keypoints)
 
 
 def test_attention_is_the_default() -> None:

@@ -100,9 +100,9 @@ def test_a_stale_cache_is_refused_with_what_differs(
     small_run: SmallRun, cached_run: tuple[Path, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     named = f"negatives.cache={cached_run[0] / 'negatives'}"
-    stale = r"is stale for this run: negatives\.strength \(there 0\.8, here 0\.5\); seed \(there 1, here 5\); set"
+    stale = r"is stale for this run: negatives\.donors \(there 64, here 5\); seed \(there 1, here 5\); set"
     with pytest.raises(ConfigError, match=stale):
-        open_cache(small_run, tmp_path, named, "negatives.strength=0.5", "seed=5")
+        open_cache(small_run, tmp_path, named, "negatives.donors=5", "seed=5")
 
 
 def test_a_cache_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:

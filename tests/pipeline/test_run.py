@@ -24,7 +24,7 @@ def test_step_zero_loss_is_ln2_and_margins_are_zero(small_run: SmallRun) -> None
     first = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))[0]
     assert first["step"] == 1  # measured before the first update
     for level in LEVELS:
-        assert first[f"valid/{level}"] > 0
+        assert first[f"negatives/accepted/{level}"] > 0
         assert first[f"losses/{level}"] == pytest.approx(math.log(2), abs=1e-4)
         assert first[f"rewards/margins/{level}"] == pytest.approx(0, abs=1e-4)
     assert first["logps/chosen_drift"] == pytest.approx(0, abs=1e-4)
@@ -51,6 +51,22 @@ def test_each_epoch_tells_the_share_of_time_spent_waiting(small_run: SmallRun) -
     for epoch in (1, 2):
         assert f"epoch {epoch}: " in small_run.printed
     assert small_run.printed.count("% of the trainer's time went on waiting for negatives") == 2
+
+
+def test_how_negatives_came_out_is_logged_and_printed(small_run: SmallRun) -> None:
+    outcomes = small_run.outputs["align"]["negatives"]
+    assert list(outcomes) == list(LEVELS)
+    rows = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))
+    printed = small_run.printed[small_run.printed.index("Negatives, skeletons with reference margins") :]
+    band = small_run.config.negatives.hardness
+    for level, row in outcomes.items():
+        accepted = sum(step["rows"] * step[f"negatives/accepted/{level}"] for step in rows) / 144
+        assert row["accepted"] == pytest.approx(accepted)
+        assert row["accepted"] + row["masked"] == pytest.approx(1)
+        assert f"{100 * row['accepted']:.1f} %" in next(line for line in printed.splitlines() if level in line)
+        if level != "language":
+            assert 0 < row["redrawn"] <= 1
+            assert band.min_margin <= row["margin"] <= band.max_margin
 
 
 def test_scores_and_report_are_written(small_run: SmallRun) -> None:

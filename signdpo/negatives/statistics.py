@@ -1,0 +1,59 @@
+"""How the negatives of a batch, and of a run, came out, level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from signdpo.levels import LEVELS, SKELETON_LEVELS
+
+ACCEPTED, REDRAWN, MARGIN, STRENGTH = (
+    f"negatives/{statistic}" for statistic in ("accepted", "redrawn", "margin", "strength")
+)
+
+
+def batch_statistics(batch: Mapping[str, Any]) -> dict[str, float]:
+    """Metrics of a batch of preference rows.
+
+    Returns:
+        `negatives/accepted/<level>`: share of the clips whose level teaches; the others are masked.
+        `negatives/redrawn/<level>`: share of the clips for which it was drawn more than once.
+        `negatives/margin/<level>`: mean reference margin of the accepted ones, in nats; 0 where there is none.
+        `negatives/strength/<level>`: their mean strength.
+    """
+    accepted = np.stack(batch["valid"])  # (batch, 5)
+    redrawn = np.stack(batch["redraws"]) > 0  # (batch, 4)
+    margins, strengths = np.stack(batch["reference_margins"]), np.stack(batch["strengths"])
+    metrics = {}
+    for place, level in enumerate(LEVELS):
+        kept = accepted[:, place]
+        metrics[f"{ACCEPTED}/{level}"] = float(kept.mean())
+        metrics[f"{MARGIN}/{level}"] = float(margins[kept, place].mean()) if kept.any() else 0.0
+        if level in SKELETON_LEVELS:
+            metrics[f"{REDRAWN}/{level}"] = float(redrawn[:, place].mean())
+            metrics[f"{STRENGTH}/{level}"] = float(strengths[kept, place].mean()) if kept.any() else 0.0
+    return metrics
+
+
+def run_statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Level -> `accepted`, `masked`, `margin`, and for skeletons `redrawn` and `strength`, over the steps of a run.
+
+    Args:
+        rows: logged metrics with those of `batch_statistics` and `rows`, the clips of the step.
+    """
+    clips = np.array([row["rows"] for row in rows], dtype=np.float64)
+    table = {}
+    for level in LEVELS:
+        accepted = np.array([row[f"{ACCEPTED}/{level}"] for row in rows])
+        share = float(np.average(accepted, weights=clips))
+        summary = {"accepted": share, "masked": 1 - share}
+        weights = {MARGIN: accepted * clips}
+        if level in SKELETON_LEVELS:
+            weights |= {REDRAWN: clips, STRENGTH: accepted * clips}
+        for name, weight in weights.items():
+            values = np.array([row[f"{name}/{level}"] for row in rows])
+            summary[name.rsplit("/", 1)[1]] = float(values @ weight / max(weight.sum(), 1e-9))
+        table[level] = summary
+    return table
