@@ -79,21 +79,46 @@ def test_every_row_names_its_reference_and_has_six_scores(
         assert len(row["salience_frames"]) == row["num_frames"]
 
 
-def test_accepted_negatives_lie_inside_the_configured_margin_band(
-    small_run: SmallRun, preferences: dict[tuple[int, str], dict[str, Any]]
-) -> None:
-    band = small_run.config.negatives.hardness
+# Margins of a policy that hardly saw a clip are within 0.003 nats, and lie on either side of these.
+NARROW = {"min_margin": 0.0, "max_margin": 0.0004}
+
+
+def narrow_rows(run: SmallRun, *spans: tuple[int, int]) -> list[dict[str, Any]]:
+    """Preference rows of spans of the training clips, each span a batch, under a band that few negatives hit."""
+    hardness = run.config.negatives.hardness.model_copy(update=NARROW)
+    negatives = run.config.negatives.model_copy(update={"hardness": hardness})
+    _, *others = arguments_of(run)
+    make = NegativeGenerator(run.config.model_copy(update={"negatives": negatives}), *others)
+    batches = [make(batch_of(run, *span)) for span in spans]
+    return [
+        {name: batch[name][row] for name in batch} for batch in batches for row in range(len(batch["rejected_text"]))
+    ]
+
+
+def test_accepted_negatives_lie_inside_the_configured_margin_band(small_run: SmallRun) -> None:
+    redraws = small_run.config.negatives.hardness.redraws
     seen: Counter[tuple[bool, bool]] = Counter()
-    for row in preferences.values():
+    for row in narrow_rows(small_run, (0, 12)):
         margins = row["reference_logps"][0] - row["reference_logps"][1:]
-        np.testing.assert_allclose(row["reference_margins"], margins, atol=1e-5)
+        np.testing.assert_allclose(row["reference_margins"], margins, atol=1e-4)
         for place, level in enumerate(SKELETON_LEVELS):
-            inside = band.min_margin <= row["reference_margins"][place] <= band.max_margin
+            inside = NARROW["min_margin"] <= row["reference_margins"][place] <= NARROW["max_margin"]
             changed = not np.array_equal(row[f"keypoints_{level}"], row["keypoints"])
             assert row["valid"][place] == (inside and changed)
-            assert row["valid"][place] or not changed or row["redraws"][place] == band.redraws
+            assert row["valid"][place] or not changed or row["redraws"][place] == redraws
             seen[bool(row["valid"][place]), bool(row["redraws"][place] > 0)] += 1
     assert min(seen[accepted, True] for accepted in (True, False)) > 0  # some redraws help, some do not
+
+
+def test_redraws_do_not_depend_on_the_batch(small_run: SmallRun) -> None:
+    """Every margin lies so near to an end of the band that rounding could decide."""
+    together, apart = narrow_rows(small_run, (0, 9)), narrow_rows(small_run, (0, 4), (4, 9))
+    assert sum(row["redraws"].sum() for row in together) > 0
+    for row, other in zip(together, apart, strict=True):
+        for column in ("operations", "strengths", "redraws", "valid"):
+            assert list(row[column]) == list(other[column])
+        for level in SKELETON_LEVELS:
+            np.testing.assert_array_equal(row[f"keypoints_{level}"], other[f"keypoints_{level}"])
 
 
 def test_a_rejected_sentence_is_never_the_reference(preferences: dict[tuple[int, str], dict[str, Any]]) -> None:

@@ -65,7 +65,7 @@ def test_how_negatives_came_out_is_logged_and_printed(small_run: SmallRun) -> No
         assert row["accepted"] + row["masked"] == pytest.approx(1)
         assert f"{100 * row['accepted']:.1f} %" in next(line for line in printed.splitlines() if level in line)
         if level != "language":
-            assert 0 < row["redrawn"] <= 1
+            assert row["redrawn"] == 0  # nothing is outside the wide band of this run
             assert band.min_margin <= row["margin"] <= band.max_margin
 
 
