@@ -35,8 +35,9 @@ _NEGATIVES_NOTE: Final = (
     "Above, the clip as it was recorded, its parts the more violet the more the translation hangs on them (salience), "
     "and how much hangs on each moment. Below, the non-preferred clip of each level at the same moments: in colour the "
     "bones that moved, in grey where they were, and a bar under the frames that were changed. A margin is the "
-    "reference policy's log p(chosen) minus log p(rejected), in nats: small or negative where it does not notice the "
-    "change; such levels are left out of the loss and drawn faintly."
+    "reference policy's log p(chosen) minus log p(rejected), in nats: small where it hardly notices the change, "
+    "large where little of the sentence is left. Levels outside the band that was set are left out of the loss and "
+    "drawn faintly."
 )
 
 

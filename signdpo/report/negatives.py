@@ -122,9 +122,9 @@ def _write_sentences(figure: Figure, example: NegativeExample) -> None:
 def _detail(example: NegativeExample, level: str) -> str:
     operation = example.operations.get(level, "").replace("_", " ")
     if level in example.left_out:
-        return f"{operation}, left out" if operation else "left out"
+        return f"{operation}\nleft out" if operation else "left out"
     margin = example.reference_margins.get(level)
-    return operation if margin is None else f"{operation}  {margin:+.1f}"
+    return operation if margin is None else f"{operation}\nmargin {margin:+.1f}"
 
 
 def moments(frames: int, count: int = MOMENTS) -> np.ndarray:
@@ -221,6 +221,7 @@ def _draw_salience(axes: Axes, salience: np.ndarray, frames: np.ndarray) -> None
 
 
 def _label(axes: Axes, title: str, detail: str, colour: str) -> None:
-    """Two lines in the margin left of a strip."""
-    for text, offset, style in ((title, 7, {"color": colour, "weight": "bold"}), (detail, -7, {"alpha": 0.75})):
-        axes.annotate(text, (0, 0.5), (LABEL_OFFSET, offset), "axes fraction", "offset points", va="center", **style)
+    """A title, and one or two lines of detail, in the margin left of a strip."""
+    above = {"color": colour, "weight": "bold", "va": "bottom"}
+    for text, offset, style in ((title, 1, above), (detail, -1, {"alpha": 0.75, "va": "top"})):
+        axes.annotate(text, (0, 0.5), (LABEL_OFFSET, offset), "axes fraction", "offset points", **style)
