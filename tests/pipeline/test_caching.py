@@ -47,7 +47,8 @@ def open_cache(run: SmallRun, directory: Path, *overrides: str, batch_size: int 
     store = ClipStore.load(str(run.directory / "clips"), "train", max_frames=config.corpus.max_frames)
     schedule = schedule_of(store, config, batch_size)
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    arguments = (config, baseline, run.outputs["pretrain"]["policy_hash"], perturber)
+    clips = str(run.directory / "clips")
+    arguments = (config, baseline, run.outputs["pretrain"]["policy_hash"], perturber, clips)
     return cached_negatives(context, decided_by(config, run.outputs, perturber), store, schedule, arguments)
 
 

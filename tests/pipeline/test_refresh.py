@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber
+    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber, str(run.directory / "clips")
 
 
 def move(model: torch.nn.Module) -> None:
@@ -75,7 +75,7 @@ def test_generators_follow_and_do_not_run_an_epoch_ahead(followed: list[dict[str
 def test_the_frozen_reference_scored_the_rows_of_every_version(
     small_run: SmallRun, followed: list[dict[str, Any]]
 ) -> None:
-    _, baseline, reference_hash, _ = arguments_of(small_run)
+    _, baseline, reference_hash, *_ = arguments_of(small_run)
     reference = Policy.load(baseline)
     score = PreferenceStep(reference.model)
     for batch in followed:
@@ -93,11 +93,12 @@ def test_the_frozen_reference_scored_the_rows_of_every_version(
 
 
 def test_another_version_looks_elsewhere_and_version_zero_is_the_reference(small_run: SmallRun) -> None:
-    config, baseline, reference_hash, perturber = arguments_of(small_run)
+    arguments = arguments_of(small_run)
+    _, baseline, reference_hash, *_ = arguments
     store = ClipStore.load(str(small_run.directory / "clips"), "dev", max_frames=256)
     schedule = Schedule(store.num_frames, epochs=1, batch_size=6, workers=1, seed=1)
     batch = next(iter(store.stream(schedule.blocks()[:1]).iter_batches(batch_size=None)))
-    generator = NegativeGenerator(config, baseline, reference_hash, perturber)
+    generator = NegativeGenerator(*arguments)
     model = Policy.load(baseline).model
     move(model)
     before = generator(batch)
