@@ -4,25 +4,15 @@ Each class is a section of the YAML; `jobs/configs/default.yaml` comments every 
 nearest valid name, so a mistyped option never silently keeps its default.
 """
 
+from signdpo.config.base import did_you_mean
+from signdpo.config.corpus import CorpusConfig, SyntheticConfig
+from signdpo.config.dpo import DpoConfig
+from signdpo.config.evaluation import EvaluationConfig
 from signdpo.config.loading import ConfigError, load_config, parse_config
-from signdpo.config.sections import (
-    Config,
-    CorpusConfig,
-    DpoConfig,
-    EncoderConfig,
-    EvaluationConfig,
-    Guidance,
-    HardnessConfig,
-    LanguageModelConfig,
-    NegativesConfig,
-    PerturberConfig,
-    PolicyConfig,
-    PretrainConfig,
-    ResourcesConfig,
-    SalienceConfig,
-    SyntheticConfig,
-    did_you_mean,
-)
+from signdpo.config.negatives import Guidance, HardnessConfig, NegativesConfig, PerturberConfig, SalienceConfig
+from signdpo.config.policy import EncoderConfig, LanguageModelConfig, PolicyConfig, PretrainConfig
+from signdpo.config.resources import ResourcesConfig
+from signdpo.config.tree import Config
 
 __all__ = [
     "Config",

@@ -10,7 +10,8 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from signdpo.config.sections import Config, did_you_mean
+from signdpo.config.base import did_you_mean
+from signdpo.config.tree import Config
 from signdpo.storage import exists, read_text
 
 

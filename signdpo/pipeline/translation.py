@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from signdpo.config import Config
-from signdpo.config.sections import MINING
+from signdpo.config.negatives import MINING
 from signdpo.corpora.clips import keypoints_of
 from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy

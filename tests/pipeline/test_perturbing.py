@@ -6,7 +6,7 @@ import pytest
 from small_runs import SmallRun
 
 from signdpo.config import ConfigError, PerturberConfig, load_config
-from signdpo.config.sections import MINING
+from signdpo.config.negatives import MINING
 from signdpo.corpora.clips import read_clips
 from signdpo.pipeline.perturbing import NoFailuresError, failures_among
 from signdpo.pipeline.pretraining import held_out_rows

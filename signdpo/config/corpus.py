@@ -1,0 +1,40 @@
+"""Keys of `corpus`: where clips come from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from signdpo.config.base import Count, NonNegative, Section, Share
+
+
+class SyntheticConfig(Section):
+    train_clips: Count = 2400
+    dev_clips: Count = 200
+    test_clips: Count = 400
+    signers: Count = 8
+    noise: NonNegative = 1.0
+    seed: int = 7
+
+
+class CorpusConfig(Section):
+    kind: str = "synthetic"
+    root: str | None = None
+    labels: str | None = None
+    hold_out: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
+    language: Literal["en", "zh", "de"] = "en"
+    max_frames: Count = 256
+    stored_frames: Count | None = None
+    max_bad_share: Share = 0.05
+    shard_rows: Count = 256
+    limit: Count | None = None
+    synthetic: SyntheticConfig = SyntheticConfig()
+
+    @model_validator(mode="after")
+    def _root_is_given(self) -> CorpusConfig:
+        if self.kind != "synthetic" and self.root is None:
+            raise ValueError(f"corpus.root is missing: kind={self.kind} reads a folder, --set corpus.root=/data/mine")
+        if self.stored_frames is not None and self.stored_frames < self.max_frames:
+            raise ValueError(f"stored_frames={self.stored_frames} is less than max_frames={self.max_frames}")
+        return self

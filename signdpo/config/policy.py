@@ -1,0 +1,55 @@
+"""Keys of `policy` and `pretrain`: the translator and its training by maximum likelihood."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from signdpo.config.base import Count, NonNegative, Positive, Precision, Section, Share
+
+
+class EncoderConfig(Section):
+    standardize: bool = True
+    joint_dim: Count = 8
+    spatial_channels: tuple[Count, ...] = (16,)
+    joint_pooling: Literal["early", "late"] = "early"
+    temporal_channels: Count = 64
+    temporal_strides: tuple[Count, ...] = (2, 2)
+    temporal_kernel: Count = 5
+
+    @model_validator(mode="after")
+    def _kernel_is_odd(self) -> EncoderConfig:
+        if self.temporal_kernel % 2 == 0:
+            raise ValueError(f"temporal_kernel must be odd, got {self.temporal_kernel}")
+        return self
+
+
+class LanguageModelConfig(Section):
+    path: str | None = None
+    d_model: Count = 128
+    d_ff: Count = 384
+    layers: Count = 2
+    heads: Count = 4
+
+
+class PolicyConfig(Section):
+    init: str | None = None
+    encoder: EncoderConfig = EncoderConfig()
+    language_model: LanguageModelConfig = LanguageModelConfig()
+    vocab_size: Annotated[int, Field(ge=32)] = 512
+    prompt: str = ""
+    max_text_tokens: Count = 64
+
+
+class PretrainConfig(Section):
+    epochs: Count = 6
+    batch_size: Count = 32
+    lr: Positive = 2e-3
+    warmup_steps: int = Field(default=60, ge=0)
+    weight_decay: NonNegative = 0.01
+    label_smoothing: Share = 0.05
+    dropout: Share = 0.05
+    frame_sampling: Literal["even", "random"] = "even"
+    precision: Precision = "auto"
+    clip_grad_norm: Positive = 1.0

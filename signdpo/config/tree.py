@@ -1,0 +1,46 @@
+"""The whole configuration, and the rules between its sections."""
+
+from __future__ import annotations
+
+import yaml
+from pydantic import model_validator
+
+from signdpo.config.base import Section
+from signdpo.config.corpus import CorpusConfig
+from signdpo.config.dpo import DpoConfig
+from signdpo.config.evaluation import EvaluationConfig
+from signdpo.config.negatives import NegativesConfig
+from signdpo.config.policy import PolicyConfig, PretrainConfig
+from signdpo.config.resources import ResourcesConfig
+
+
+class Config(Section):
+    seed: int = 1
+    corpus: CorpusConfig = CorpusConfig()
+    policy: PolicyConfig = PolicyConfig()
+    pretrain: PretrainConfig = PretrainConfig()
+    negatives: NegativesConfig = NegativesConfig()
+    dpo: DpoConfig = DpoConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    resources: ResourcesConfig = ResourcesConfig()
+
+    @model_validator(mode="after")
+    def _only_pretraining_holds_out(self) -> Config:
+        if self.policy.init is not None and self.negatives.perturber.held_out_share:
+            raise ValueError(
+                f"negatives.perturber.held_out_share={self.negatives.perturber.held_out_share} leaves clips out of "
+                "pre-training, and with policy.init there is none: set it to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _random_frames_are_stored(self) -> Config:
+        if self.pretrain.frame_sampling == "random" and (self.corpus.stored_frames or 0) <= self.corpus.max_frames:
+            raise ValueError(
+                f"pretrain.frame_sampling=random draws from frames beyond corpus.max_frames={self.corpus.max_frames}: "
+                f"set corpus.stored_frames to more, for example {4 * self.corpus.max_frames}"
+            )
+        return self
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
