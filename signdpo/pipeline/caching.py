@@ -28,6 +28,7 @@ from signdpo.pipeline.actors import CacheNegatives, on_actors
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Block, Schedule
 from signdpo.pipeline.stages import RunContext, input_key
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ClipStore, Recipe, scheduled
 from signdpo.storage import absolute, exists, fetch_folder, join, list_folder, read_json, write_json
 
@@ -143,10 +144,10 @@ def _generate(
     if missing:
         if len(missing) < len(blocks):
             context.console.print(f"  negatives: goes on after {len(blocks) - len(missing)} of {len(blocks)} parts")
-        made, done = on_actors(store.stream(missing), CacheNegatives, (folder, *arguments), context.config), 0
-        with Meter(
-            context.console, "negatives", total=sum(len(block.rows) for block in missing), unit="clips"
-        ) as meter:
+        watchdog, done = Watchdog(context.console, context.config.resources), 0
+        stream, total = store.stream(missing), sum(len(block.rows) for block in missing)
+        made = on_actors(stream, CacheNegatives, (folder, *arguments), context.config, watchdog.board)
+        with Meter(context.console, "negatives", total=total, unit="clips", watchdog=watchdog) as meter:
             for batch in made.iter_batches(batch_size=None):
                 done += int(np.sum(batch["rows"]))
                 meter.update(done)

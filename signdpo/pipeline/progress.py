@@ -13,9 +13,12 @@ from ray.train import UserCallback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from signdpo.pipeline.cluster import on_this_node
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.storage import exists, read_text, write_text
 
 LOG_SECONDS = 20.0  # between two lines where there is no terminal
+POLL_SECONDS = 0.5  # between two looks at what was reported
 
 
 class Meter:
@@ -26,10 +29,13 @@ class Meter:
         title: of the stage.
         total: units of work, if known.
         unit: what is counted.
+        watchdog: hears of every update, and is on watch as long as this is.
     """
 
-    def __init__(self, console: Console, title: str, *, total: int | None, unit: str) -> None:
-        self.console, self.title, self.total, self.unit = console, title, total, unit
+    def __init__(
+        self, console: Console, title: str, *, total: int | None, unit: str, watchdog: Watchdog | None = None
+    ) -> None:
+        self.console, self.title, self.total, self.unit, self.watchdog = console, title, total, unit, watchdog
         self.bar: Progress | None = None
         if console.is_terminal:
             columns = (
@@ -49,16 +55,22 @@ class Meter:
     def __enter__(self) -> Meter:
         if self.bar:
             self.bar.start()
+        if self.watchdog:
+            self.watchdog.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
         if self.bar:
             self.bar.stop()
+        if self.watchdog:
+            self.watchdog.__exit__()
 
     def update(self, done: int, note: str = "", *, total: int | None = None) -> None:
         """Show that `done` units are finished, of `total` if that became known only now."""
         if total is not None:
             self.total = total
+        if self.watchdog:
+            self.watchdog.heard()
         now = time.monotonic()
         if self.first is None:
             self.first = (now, done)
@@ -104,22 +116,12 @@ class TrainingLog:
         uri: of the JSON-lines file.
         start_step: rows after this step are forgotten: they will be reported again.
         on_row: called with each new row.
-        stall_seconds: without any report for so long, a warning is printed, once a stall.
-        console: for the warning.
     """
 
-    def __init__(
-        self,
-        uri: str,
-        *,
-        start_step: int,
-        on_row: Callable[[dict[str, Any]], None],
-        stall_seconds: float,
-        console: Console,
-    ) -> None:
-        self.uri, self.on_row, self.stall_seconds, self.console = uri, on_row, stall_seconds, console
+    def __init__(self, uri: str, *, start_step: int, on_row: Callable[[dict[str, Any]], None]) -> None:
+        self.uri, self.on_row = uri, on_row
         self.rows = [row for row in read_metrics(uri) if row["step"] <= start_step]
-        self.board: Any = MetricsBoard.remote()  # type: ignore[attr-defined]
+        self.board: Any = MetricsBoard.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
 
@@ -138,23 +140,13 @@ class TrainingLog:
         write_text(self.uri, "".join(json.dumps(row) + "\n" for row in self.rows))
 
     def _follow(self) -> None:
-        heard = time.monotonic()
-        while not self.stop.wait(0.5):
-            if self._take():
-                heard = time.monotonic()
-            elif time.monotonic() - heard > self.stall_seconds:
-                self.console.print(
-                    f"[yellow]nothing has been reported for {self.stall_seconds:g} s: look at the Ray dashboard, "
-                    "`ray status` shows what waits for resources[/]"
-                )
-                heard = time.monotonic()
+        while not self.stop.wait(POLL_SECONDS):
+            self._take()
 
-    def _take(self) -> bool:
-        rows = ray.get(self.board.take.remote())
-        for row in rows:
+    def _take(self) -> None:
+        for row in ray.get(self.board.take.remote()):
             self.rows.append(row)
             self.on_row(row)
-        return bool(rows)
 
 
 def read_metrics(uri: str) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from ray.train.torch import TorchTrainer
 
 from signdpo.pipeline.progress import Meter, TrainingLog
 from signdpo.pipeline.stages import RunContext
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ScheduledDataConfig
 from signdpo.storage import join, put_folder
 from signdpo.training.checkpoint import MODEL_FOLDER, read_step
@@ -29,6 +30,7 @@ def fit(
     workers: int,
     cpus: float,
     score: str | None,
+    watchdog: Watchdog | None = None,
     stream: Callable[[int], ray.data.Dataset] | None = None,
     on_row: Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
@@ -44,6 +46,7 @@ def fit(
         workers: in the training group.
         cpus: of each worker; also its threads.
         score: metric to keep the best checkpoint by, higher is better; None keeps the latest.
+        watchdog: over the stage; a new one by default.
         stream: first step -> the dataset `train` from there on. Called anew whenever the worker group starts, so what a
             checkpoint has consumed is not made again.
         on_row: called with each reported row of metrics.
@@ -54,7 +57,8 @@ def fit(
     start = resumable_step(experiment)
     if start:
         context.console.print(f"  goes on from step {start}")
-    with Meter(context.console, stage, total=total_steps, unit="steps") as meter:
+    watchdog = watchdog or Watchdog(context.console, resources)
+    with Meter(context.console, stage, total=total_steps, unit="steps", watchdog=watchdog) as meter:
 
         def follow(row: dict[str, Any]) -> None:
             meter.update(row["step"], f"loss {row['loss']:.3f}")
@@ -65,8 +69,6 @@ def fit(
             context.path(stage, "metrics.jsonl"),
             start_step=start,
             on_row=follow,
-            stall_seconds=resources.stall_seconds,
-            console=context.console,
         )
         with log:
             trainer = TorchTrainer(
