@@ -10,6 +10,8 @@ from typing import Any
 
 import ray
 from ray.train import UserCallback
+from ray.train.v2._internal.execution.callback import WorkerGroupCallback
+from ray.util.placement_group import PlacementGroup, remove_placement_group
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
@@ -90,6 +92,14 @@ class MetricsBoard:
 
     def __init__(self) -> None:
         self.rows: list[dict[str, Any]] = []
+        self.groups: list[PlacementGroup] = []
+
+    def occupy(self, group: PlacementGroup) -> None:
+        self.groups.append(group)
+
+    def occupied(self) -> list[PlacementGroup]:
+        """Placement groups that worker groups have had."""
+        return self.groups
 
     def post(self, row: dict[str, Any]) -> None:
         self.rows.append(row)
@@ -109,6 +119,20 @@ class PostMetrics(UserCallback):
         self.board.post.remote(metrics[0])
 
 
+class PostPlacementGroup(WorkerGroupCallback):
+    """Tells the board what a worker group occupies.
+
+    Ray Train's own cleaner frees that when a controller dies, but only where it can reach the Ray dashboard.
+    """
+
+    def __init__(self, board: Any) -> None:
+        self.board = board
+
+    def after_worker_group_start(self, worker_group: Any) -> None:
+        handle = worker_group.get_worker_group_state().placement_group_handle
+        ray.get(self.board.occupy.remote(handle.placement_group))
+
+
 class TrainingLog:
     """Follows a training run from the driver: shows it, and keeps its metrics as JSON lines in the run directory.
 
@@ -125,9 +149,16 @@ class TrainingLog:
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
 
-    def callback(self) -> UserCallback:
+    def callbacks(self) -> list[Any]:
         """What the trainer must be given for its reports to arrive here."""
-        return PostMetrics(self.board)
+        return [PostMetrics(self.board), PostPlacementGroup(self.board)]
+
+    def rewind(self, step: int) -> None:
+        """Free what a dead controller's workers occupied, and forget reports after `step`: they will come again."""
+        for group in ray.get(self.board.occupied.remote()):
+            remove_placement_group(group)
+        self._take()
+        self.rows = [row for row in self.rows if row["step"] <= step]
 
     def __enter__(self) -> TrainingLog:
         self.thread.start()

@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import ray
 import ray.data
 from ray.train import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
+from rich.console import Console
 
 from signdpo.pipeline.progress import Meter, TrainingLog
 from signdpo.pipeline.stages import RunContext
@@ -16,7 +18,7 @@ from signdpo.pipeline.stream import ScheduledDataConfig
 from signdpo.storage import join, put_folder
 from signdpo.training.checkpoint import MODEL_FOLDER, read_step
 
-MAX_FAILURES = 3  # restarts of the worker group before a stage gives up
+MAX_FAILURES = 3  # restarts of the worker group, and of its controller, before a stage gives up
 
 
 def fit(
@@ -70,29 +72,48 @@ def fit(
             start_step=start,
             on_row=follow,
         )
+        trainer = TorchTrainer(
+            loop,
+            train_loop_config=settings | {"threads": max(1, int(cpus))},
+            datasets={"train": lambda: stream(resumable_step(experiment))} if stream is not None else {},
+            dataset_config=ScheduledDataConfig(),
+            scaling_config=ScalingConfig(
+                num_workers=workers,
+                use_gpu=resources.use_gpu,
+                resources_per_worker={"CPU": cpus, **({"GPU": resources.gpus_per_worker} if resources.use_gpu else {})},
+            ),
+            run_config=RunConfig(
+                name=name,
+                storage_path=storage,
+                failure_config=FailureConfig(max_failures=MAX_FAILURES),
+                checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_score_attribute=score),
+                callbacks=log.callbacks(),
+            ),
+        )
         with log:
-            trainer = TorchTrainer(
-                loop,
-                train_loop_config=settings | {"threads": max(1, int(cpus))},
-                datasets={"train": lambda: stream(resumable_step(experiment))} if stream is not None else {},
-                dataset_config=ScheduledDataConfig(),
-                scaling_config=ScalingConfig(
-                    num_workers=workers,
-                    use_gpu=resources.use_gpu,
-                    resources_per_worker={
-                        "CPU": cpus,
-                        **({"GPU": resources.gpus_per_worker} if resources.use_gpu else {}),
-                    },
-                ),
-                run_config=RunConfig(
-                    name=name,
-                    storage_path=storage,
-                    failure_config=FailureConfig(max_failures=MAX_FAILURES),
-                    checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_score_attribute=score),
-                    callbacks=[log.callback()],
-                ),
-            )
+            return _outlive_controllers(trainer, log, experiment, watchdog, context.console)
+
+
+def _outlive_controllers(
+    trainer: TorchTrainer, log: TrainingLog, experiment: str, watchdog: Watchdog, console: Console
+) -> Result:
+    """Train with one controller after the other: Ray restarts workers, but not the actor that controls them."""
+    for left in reversed(range(MAX_FAILURES + 1)):
+        try:
             return trainer.fit()
+        except ray.exceptions.RayActorError as error:
+            if left == 0 or watchdog.given_up is not None:
+                raise
+            step = resumable_step(experiment)
+            log.rewind(step)
+            cause = str(error).strip().splitlines()[0]
+            console.print(
+                f"  the controller of the training died ({cause}); a new one goes on from step {step}",
+                style="yellow",
+                markup=False,
+                soft_wrap=True,
+            )
+    raise AssertionError("the last failure is raised")
 
 
 def resumable_step(experiment: str) -> int:
