@@ -153,12 +153,10 @@ class TrainingLog:
         """What the trainer must be given for its reports to arrive here."""
         return [PostMetrics(self.board), PostPlacementGroup(self.board)]
 
-    def rewind(self, step: int) -> None:
-        """Free what a dead controller's workers occupied, and forget reports after `step`: they will come again."""
+    def free(self) -> None:
+        """Give back what the workers of a dead controller occupied."""
         for group in ray.get(self.board.occupied.remote()):
             remove_placement_group(group)
-        self._take()
-        self.rows = [row for row in self.rows if row["step"] <= step]
 
     def __enter__(self) -> TrainingLog:
         self.thread.start()
@@ -176,6 +174,8 @@ class TrainingLog:
 
     def _take(self) -> None:
         for row in ray.get(self.board.take.remote()):
+            while self.rows and self.rows[-1]["step"] >= row["step"]:  # of workers that died after their checkpoint
+                self.rows.pop()
             self.rows.append(row)
             self.on_row(row)
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import ray
@@ -90,8 +93,19 @@ def fit(
                 callbacks=log.callbacks(),
             ),
         )
-        with log:
+        with log, _interrupts_restored():
             return _outlive_controllers(trainer, log, experiment, watchdog, context.console)
+
+
+@contextmanager
+def _interrupts_restored() -> Iterator[None]:
+    """Ctrl-C means what it meant before: Ray Train's handler would go on aborting a training that is over."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
 def _outlive_controllers(
@@ -104,9 +118,8 @@ def _outlive_controllers(
         except ray.exceptions.RayActorError as error:
             if left == 0 or watchdog.given_up is not None:
                 raise
-            step = resumable_step(experiment)
-            log.rewind(step)
-            cause = str(error).strip().splitlines()[0]
+            log.free()
+            cause, step = str(error).strip().splitlines()[0], resumable_step(experiment)
             console.print(
                 f"  the controller of the training died ({cause}); a new one goes on from step {step}",
                 style="yellow",

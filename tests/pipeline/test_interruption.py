@@ -11,12 +11,13 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from small_runs import SMALL
 
 JOB = Path(__file__).parents[2] / "jobs" / "align.py"
 
 
-def command(directory: Path, *overrides: str) -> list[str]:
+def command(directory: Path | str, *overrides: str) -> list[str]:
     settings = [part for override in (*SMALL, *overrides) for part in ("--set", override)]
     return [sys.executable, str(JOB), "--run-dir", str(directory), *settings]
 
@@ -100,3 +101,14 @@ def uni_sign_corpus(root: Path) -> Path:
     broken = {"keypoints": frames, "scores": [np.ones((1, 133)) for _ in frames]}
     (root / "pose_format" / "train_1.pkl").write_bytes(pickle.dumps(broken))
     return root
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("perturber", ["rules", "learned"])
+def test_batches_that_never_end_are_one_clear_error(tmp_path: Path, perturber: str) -> None:
+    overrides = [f"negatives.perturber.kind={perturber}", "resources.generator_timeout_seconds=0.001"]
+    done = subprocess.run(command(tmp_path, *overrides), capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "error: 3 generators hung on the batch of step" in done.stdout
+    assert "resources.generator_timeout_seconds" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
