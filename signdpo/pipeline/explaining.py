@@ -7,13 +7,21 @@ from collections.abc import Iterator
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
 from ray.train import ControllerError, WorkerGroupError
 
+from signdpo.config import ConfigError
 from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.patience import StorageError
 from signdpo.pipeline.hangs import HungBatchError
 from signdpo.pipeline.stalls import StalledError
 from signdpo.training.state import CheckpointMismatchError
 
-TOLD_BY_THEMSELVES = (HungBatchError, StalledError, StorageError, ReferenceMismatchError, CheckpointMismatchError)
+TOLD_BY_THEMSELVES = (
+    ConfigError,
+    HungBatchError,
+    StalledError,
+    StorageError,
+    ReferenceMismatchError,
+    CheckpointMismatchError,
+)
 NO_ROOM = (
     "there is no room left for Ray's objects: its memory for them is full, and so is the disk it spills them to, of "
     "which it leaves 5 % free (/tmp/ray unless Ray was told otherwise). Make room there, or start Ray with more or "

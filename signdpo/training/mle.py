@@ -14,6 +14,7 @@ from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.models.precision import autocast
 from signdpo.models.translator import IGNORED, SignTranslator
+from signdpo.storage import fetch_folder
 from signdpo.training.feed import Feed
 from signdpo.training.state import new_state
 from signdpo.training.workers import rank_and_world, score_dev
@@ -45,7 +46,7 @@ def train_mle(settings: dict[str, Any]) -> None:
     device = ray.train.torch.get_device()
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(config.seed + rank_and_world()[0])
-    policy = Policy.load(settings["initial"])
+    policy = Policy.load(fetch_folder(settings["initial"]))
     policy.model.to(device)
     state = new_state(policy, config.pretrain, total_steps=settings["steps"], clips=settings["clips_hash"])
     step = LikelihoodStep(policy.model, label_smoothing=config.pretrain.label_smoothing)
