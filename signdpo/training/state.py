@@ -16,6 +16,7 @@ from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
 from signdpo.models.policy import Policy
+from signdpo.negatives.continuations import ContinuationPerturber
 from signdpo.negatives.edits import EditPerturber
 from signdpo.negatives.perturber import LanguagePerturber
 from signdpo.training.checkpoint import MODEL_FOLDER, PROGRESS_FILE, TRAINER_FILE
@@ -37,7 +38,7 @@ class TrainingState:
         step: batches consumed so far, over all epochs.
     """
 
-    saved: Policy | LanguagePerturber | EditPerturber
+    saved: Policy | LanguagePerturber | ContinuationPerturber | EditPerturber
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
     identity: dict[str, str]
@@ -96,7 +97,11 @@ class TrainingState:
 
 
 def new_state(
-    saved: Policy | LanguagePerturber | EditPerturber, settings: Any, *, total_steps: int, **identity: str
+    saved: Policy | LanguagePerturber | ContinuationPerturber | EditPerturber,
+    settings: Any,
+    *,
+    total_steps: int,
+    **identity: str,
 ) -> TrainingState:
     """AdamW with linear warm-up and cosine decay over `settings` (`lr`, `warmup_steps`, `weight_decay`)."""
     decay = getattr(settings, "weight_decay", 0.0)
