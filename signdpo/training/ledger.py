@@ -56,10 +56,7 @@ class Ledger:
         """Note the preference rows of a batch that was trained on."""
         count = len(batch["id"])
         levels = [[level for level, valid in zip(LEVELS, row, strict=True) if valid] for row in batch["valid"]]
-        columns: dict[str, Any] = {
-            name: np.asarray(batch[name]) for name in ("id", "epoch", "step", "policy_version", "generator")
-        }
-        columns |= {"rank": np.full(count, self.rank), "levels": levels}
+        columns: dict[str, Any] = {**batch, "rank": np.full(count, self.rank), "levels": levels}
         self.parts.append(pa.table({field.name: pa.array(columns[field.name], field.type) for field in LEDGER_SCHEMA}))
 
     def commit(self, step: int) -> None:
@@ -112,4 +109,5 @@ def check_ledger(folder: str, clips: Sequence[str], *, epochs: int) -> str:
             "the align/ folder of this run and run it again"
         )
     taught = {level for levels in ledger["levels"].to_pylist() for level in levels}
-    return f"every clip once an epoch: {len(ledger):,} rows in {epochs} epochs, {len(taught)} levels"
+    epochs_said = f"{epochs} epoch{'s' if epochs > 1 else ''}"
+    return f"every clip once an epoch: {len(ledger):,} rows in {epochs_said}, {len(taught)} levels"
