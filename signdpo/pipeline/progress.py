@@ -124,7 +124,7 @@ class TrainingLog:
     ) -> None:
         self.uri, self.on_row, self.stall_seconds, self.console = uri, on_row, stall_seconds, console
         self.rows = {row["step"]: row for row in rows}
-        self.next_write = time.monotonic() + WRITE_SECONDS
+        self.unwritten, self.next_write = False, time.monotonic() + WRITE_SECONDS
         self.board: Any = MetricsBoard.remote()  # type: ignore[attr-defined]
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
@@ -148,32 +148,41 @@ class TrainingLog:
         while not self.stop.wait(0.5):
             if self._take():
                 heard = time.monotonic()
-                if heard >= self.next_write:
-                    self._write()
             elif time.monotonic() - heard > self.stall_seconds:
                 self.console.print(
                     f"[yellow]nothing has been reported for {self.stall_seconds:g} s: look at the Ray dashboard, "
                     "`ray status` shows what waits for resources[/]"
                 )
                 heard = time.monotonic()
+            if self.unwritten and time.monotonic() >= self.next_write:
+                self._try_to_write()
 
     def _take(self) -> bool:
         rows = ray.get(self.board.take.remote())
         for row in rows:
             self.rows[row["step"]] = row
             self.on_row(row)
+        self.unwritten |= bool(rows)
         return bool(rows)
 
     def replace(self, rows: Iterable[dict[str, Any]]) -> None:
         """Take these rows for those of their steps."""
         self.rows |= {row["step"]: row for row in rows}
 
+    def _try_to_write(self) -> None:
+        """Write; storage that refuses is told and tried again later, since training need not wait for it."""
+        try:
+            self._write()
+        except OSError as error:
+            self.console.print(f"  {self.uri} could not be written ({error})", style="yellow", markup=False)
+            self.next_write = time.monotonic() + 10 * WRITE_SECONDS
+
     def _write(self) -> None:
         began = time.monotonic()
         rows = list(self.rows.values())
         write_text(self.uri, "".join(json.dumps(row) + "\n" for row in sorted(rows, key=lambda row: row["step"])))
         now = time.monotonic()
-        self.next_write = now + max(WRITE_SECONDS, (now - began) / WRITE_SHARE)
+        self.unwritten, self.next_write = False, now + max(WRITE_SECONDS, (now - began) / WRITE_SHARE)
 
 
 def read_metrics(uri: str) -> list[dict[str, Any]]:
