@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from signdpo.config.base import Count, NonNegative, Positive, Section
 
@@ -19,6 +19,8 @@ class ResourcesConfig(Section):
     cpus_per_generator: Positive = 0.5
     gpus_per_generator: NonNegative = 0.0
     stall_seconds: Positive = 600.0
+    max_failures: int = Field(default=3, ge=-1)
+    keep_checkpoints: Count = 2
 
     @model_validator(mode="after")
     def _generators_are_a_range(self) -> ResourcesConfig:

@@ -51,19 +51,17 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
         seed=config.seed,
         steps_per_block=STEPS_PER_BLOCK,
     )
-    result = fit(
+    checkpoints = fit(
         context,
         stage="pretrain",
         key=key,
         loop=pretrain_worker,
         settings={
-            "config": config,
             "initial": initial,
             "clips": context.path("clips"),
-            "clips_hash": before["clips"]["hash"],
-            "steps": schedule.steps,
             "epoch_steps": schedule.epoch_steps,
         },
+        identity={"corpus": before["clips"]["hash"], **schedule.identity([store.ids[row] for row in taught])},
         total_steps=schedule.steps,
         workers=workers,
         cpus=config.resources.cpus_per_pretrain_worker,
@@ -73,7 +71,7 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
             draw_seed=config.seed if config.pretrain.frame_sampling == "random" else None,
         ),
     )
-    best = keep_best(result, target, SCORE)
+    best = keep_best(context, checkpoints, target, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
     return {"policy_hash": Policy.load(fetch_folder(target)).hash()}
 

@@ -24,7 +24,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
         command(tmp_path, *overrides), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
     deadline = time.monotonic() + 180
-    while len(list(tmp_path.glob("pretrain/training-*/checkpoint_*/progress.json"))) < 2:
+    while len(list(tmp_path.glob("pretrain/training-*/*/checkpoint_*/progress.json"))) < 2:
         assert first.poll() is None, "the run ended before it could be killed"
         assert time.monotonic() < deadline, "no checkpoint after three minutes"
         time.sleep(0.2)
