@@ -13,6 +13,7 @@ import sys
 from signdpo.config import ConfigError, load_config
 from signdpo.console import open_console
 from signdpo.corpora.ingest import TooManyBadClipsError
+from signdpo.pipeline.explaining import explain
 from signdpo.pipeline.perturbing import NoFailuresError
 from signdpo.pipeline.run import run
 from signdpo.skeleton.clip import BadClipError
@@ -30,6 +31,12 @@ def main() -> int:
     except (ConfigError, TooManyBadClipsError, BadClipError, NoFailuresError, FileNotFoundError) as error:
         console.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
         return 2
+    except Exception as error:
+        known = explain(error)
+        if known is None:
+            raise
+        console.print(f"error: {known}", style="bold red", markup=False, soft_wrap=True)
+        return 1
     return 0
 
 

@@ -15,6 +15,7 @@ import ray
 import ray.data
 
 from signdpo.config import Config
+from signdpo.pipeline.hangs import BatchWatch, new_board
 from signdpo.storage import join
 from signdpo.training.versions import Follower
 
@@ -37,80 +38,123 @@ def align_worker(settings: dict[str, Any]) -> None:
     train_dpo(settings)
 
 
-class GenerateNegatives:
-    """See `signdpo.negatives.generator.NegativeGenerator`."""
+class BatchWorker:
+    """An actor of Ray Data that loads what it works with once and then makes batch after batch, in time.
 
-    def __init__(self, *arguments: Any) -> None:
-        from signdpo.negatives.generator import NegativeGenerator
+    Args:
+        watch: over each batch.
+        arguments: of `load`.
+    """
 
-        self.work = NegativeGenerator(*arguments)
+    def __init__(self, watch: BatchWatch, *arguments: Any) -> None:
+        self.watch = watch
+        self.load(*arguments)
+
+    def load(self, *arguments: Any) -> None:
+        raise NotImplementedError
+
+    def prepare(self, batch: dict[str, np.ndarray]) -> None:
+        """What may take any time, before the clock starts."""
+
+    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        raise NotImplementedError
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        return self.work(batch)
+        self.prepare(batch)
+        with self.watch.over(batch):
+            return self.work(batch)
+
+
+class GenerateNegatives(BatchWorker):
+    """See `signdpo.negatives.generator.NegativeGenerator`."""
+
+    def load(self, *arguments: Any) -> None:
+        from signdpo.negatives.generator import NegativeGenerator
+
+        self.generator = NegativeGenerator(*arguments)
+
+    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        return self.generator(batch)
 
 
 class FollowPolicy(GenerateNegatives):
     """Generates with the latest version of the policy as guide."""
 
-    def __init__(self, follower: Follower, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def load(self, follower: Follower, *arguments: Any) -> None:
+        super().load(*arguments)
         self.follower = follower
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def prepare(self, batch: dict[str, np.ndarray]) -> None:
         published = self.follower.wait(int(batch["step"].min()))
-        if published.version != self.work.policy_version:
+        if published.version != self.generator.policy_version:
             # Weights die with the trainer that published them: the last version serves on.
             with suppress(ray.exceptions.RayError):
-                self.work.follow(published.version, published.fetch())
-        return self.work(batch)
+                self.generator.follow(published.version, published.fetch())
 
 
-class CacheNegatives:
+class CacheNegatives(GenerateNegatives):
     """Writes the preference rows of each block it is given to a Parquet file."""
 
-    def __init__(self, folder: str, *arguments: Any) -> None:
-        self.folder, self.make = folder, GenerateNegatives(*arguments)
+    def load(self, folder: str, *arguments: Any) -> None:
+        super().load(*arguments)
+        self.folder = folder
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         from signdpo.corpora.clips import write_parquet
         from signdpo.pipeline.caching import part_name, plain_table
 
         name = part_name(batch["epoch"], batch["step"], batch["id"])
-        write_parquet(join(self.folder, name), plain_table(self.make(batch)))
+        write_parquet(join(self.folder, name), plain_table(super().work(batch)))
         return {"rows": np.array([len(batch["id"])])}
 
 
-class MineHypotheses:
+class MineHypotheses(BatchWorker):
     """See `signdpo.pipeline.translation.HypothesisMiner`."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def load(self, *arguments: Any) -> None:
         from signdpo.pipeline.translation import HypothesisMiner
 
-        self.work = HypothesisMiner(*arguments)
+        self.miner = HypothesisMiner(*arguments)
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        return self.work(batch)
+    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        return self.miner(batch)
 
 
-class Translate:
+class Translate(BatchWorker):
     """See `signdpo.pipeline.translation.Translator`."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def load(self, *arguments: Any) -> None:
         from signdpo.pipeline.translation import Translator
 
-        self.work = Translator(*arguments)
+        self.translator = Translator(*arguments)
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        return self.work(batch)
+    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        return self.translator(batch)
 
 
-def on_actors(dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config) -> ray.data.Dataset:
-    """Run an actor class over a stream, a block at a time, on the generators' share of the cluster."""
+def on_actors(
+    dataset: ray.data.Dataset,
+    actor: type[BatchWorker],
+    arguments: tuple[Any, ...],
+    config: Config,
+    board: Any | None = None,
+) -> ray.data.Dataset:
+    """Run an actor class over a stream, a block at a time, on the generators' share of the cluster.
+
+    Args:
+        dataset: of blocks of clips.
+        actor: what is done to them.
+        arguments: of its `load`.
+        config: of the run.
+        board: a `HangBoard` of the driver's, that a `Watchdog` tells a person about; by default one that nobody reads.
+    """
     resources = config.resources
     least, most = resources.generators
+    seconds = resources.generator_timeout_seconds
+    watch = BatchWatch(new_board(seconds) if board is None else board, seconds)
     return dataset.map_batches(
         actor,
-        fn_constructor_args=arguments,
+        fn_constructor_args=(watch, *arguments),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
         num_cpus=resources.cpus_per_generator,

@@ -14,9 +14,11 @@ from signdpo.models.policy import Policy
 from signdpo.negatives.statistics import run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker, on_actors
 from signdpo.pipeline.caching import cached_negatives, decided_by
+from signdpo.pipeline.cluster import on_this_node
 from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
 from signdpo.storage import fetch_folder
@@ -40,20 +42,21 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         seed=config.seed,
     )
     arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
-    cache, board, ledger = None, None, context.path("align", f"ledger-{key}")
+    watchdog = Watchdog(context.console, config.resources)
+    hangs, cache, board, ledger = watchdog.board, None, None, context.path("align", f"ledger-{key}")
     if config.negatives.mode == "cached":
         decided = decided_by(config, before, context.perturber)
         cache = cached_negatives(context, decided, store, schedule, arguments)
     if config.negatives.policy == "current":
-        board = PolicyBoard.remote()  # type: ignore[attr-defined]
+        board = PolicyBoard.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
 
     def stream(step: int) -> ray.data.Dataset:
         blocks = schedule.blocks(step)
         if cache is not None:
             return cache.stream(blocks)
         if board is not None:
-            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *arguments), config)
-        return on_actors(store.stream(blocks), GenerateNegatives, arguments, config)
+            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *arguments), config, hangs)
+        return on_actors(store.stream(blocks), GenerateNegatives, arguments, config, hangs)
 
     checkpoints = fit(
         context,
@@ -74,6 +77,7 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         workers=config.resources.workers,
         cpus=config.resources.cpus_per_worker,
         score=SCORE,
+        watchdog=watchdog,
         stream=stream,
         on_row=lambda row: _tell_epoch(context, row, schedule.epoch_steps),
     )

@@ -24,10 +24,12 @@ import ray.data
 
 from signdpo.config import Config, ConfigError
 from signdpo.corpora.clips import CLIP_SCHEMA
+from signdpo.patience import patient
 from signdpo.pipeline.actors import CacheNegatives, on_actors
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Block, Schedule
 from signdpo.pipeline.stages import RunContext, input_key
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ClipStore, Recipe, scheduled
 from signdpo.storage import absolute, exists, fetch_folder, join, list_folder, read_json, write_json
 
@@ -143,10 +145,10 @@ def _generate(
     if missing:
         if len(missing) < len(blocks):
             context.console.print(f"  negatives: goes on after {len(blocks) - len(missing)} of {len(blocks)} parts")
-        made, done = on_actors(store.stream(missing), CacheNegatives, (folder, *arguments), context.config), 0
-        with Meter(
-            context.console, "negatives", total=sum(len(block.rows) for block in missing), unit="clips"
-        ) as meter:
+        watchdog, done = Watchdog(context.console, context.config.resources), 0
+        stream, total = store.stream(missing), sum(len(block.rows) for block in missing)
+        made = on_actors(stream, CacheNegatives, (folder, *arguments), context.config, watchdog.board)
+        with Meter(context.console, "negatives", total=total, unit="clips", watchdog=watchdog) as meter:
             for batch in made.iter_batches(batch_size=None):
                 done += int(np.sum(batch["rows"]))
                 meter.update(done)
@@ -203,9 +205,7 @@ class CachedNegatives:
         """
         names = read_json(join(folder, MANIFEST))["parts"]
         number, clips = {name: i for i, name in enumerate(names)}, {clip: i for i, clip in enumerate(store.ids)}
-        filesystem, path = fsspec.core.url_to_fs(folder)
-        files = pyarrow.dataset.dataset([f"{path}/{name}" for name in names], filesystem=filesystem, format="parquet")
-        rows = files.to_table(columns=["id", "epoch", "__filename"])
+        rows = _read_places(folder, names)
         part = np.array([number[str(file).rsplit("/", 1)[-1]] for file in rows["__filename"].to_pylist()])
         place = np.arange(len(part)) - np.searchsorted(part, part)  # parts come in order, each whole
         epoch, clip = rows["epoch"].to_numpy(), np.array([clips[clip] for clip in rows["id"].to_pylist()])
@@ -225,6 +225,14 @@ class CachedNegatives:
         return scheduled(len(blocks), gather_preferences, {"recipe": recipe})
 
 
+@patient
+def _read_places(folder: str, names: list[str]) -> pa.Table:
+    """`id`, `epoch` and `__filename` of all rows."""
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    files = pyarrow.dataset.dataset([f"{path}/{name}" for name in names], filesystem=filesystem, format="parquet")
+    return files.to_table(columns=["id", "epoch", "__filename"])
+
+
 def gather_preferences(batch: dict[str, np.ndarray], recipe: Recipe) -> pa.Table:
     """The preference rows of the blocks whose numbers are in the column `id`; steps are those of this run."""
     tables = []
@@ -235,8 +243,11 @@ def gather_preferences(batch: dict[str, np.ndarray], recipe: Recipe) -> pa.Table
 
 
 def _read_parts(files: list[str]) -> list[pa.Table]:
-    filesystem, _ = fsspec.core.url_to_fs(files[0])
     with ThreadPoolExecutor(8) as pool:
-        return list(
-            pool.map(lambda file: pq.read_table(fsspec.core.strip_protocol(file), filesystem=filesystem), files)
-        )
+        return list(pool.map(_read_part, files))
+
+
+@patient
+def _read_part(uri: str) -> pa.Table:
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    return pq.read_table(path, filesystem=filesystem)

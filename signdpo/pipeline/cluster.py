@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from signdpo.config import Config, ConfigError
 
@@ -80,6 +81,12 @@ def start_ray(config: Config) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # else only its text comes back, and nothing can tell what it was
+
+
+def on_this_node() -> NodeAffinitySchedulingStrategy:
+    """Where actors belong that a run cannot do without: they are lost with the driver, not with another node."""
+    return NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
 
 
 def check_resources(config: Config) -> list[Demand]:

@@ -22,6 +22,7 @@ from signdpo.pipeline.pretraining import held_out_rows
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
 from signdpo.storage import exists, fetch_folder, join, put_folder, read_json, write_json, write_text
@@ -143,9 +144,10 @@ def mine_hypotheses(context: RunContext, policy: str) -> list[dict[str, Any]]:
         shuffle=False,
     )
     blocks = [replace(block, rows=chosen[block.rows]) for block in schedule.blocks()]
-    mined = on_actors(store.stream(blocks), MineHypotheses, (config, policy), config)
+    watchdog = Watchdog(context.console, config.resources)
+    mined = on_actors(store.stream(blocks), MineHypotheses, (config, policy), config, watchdog.board)
     rows: list[dict[str, Any]] = []
-    with Meter(context.console, "mining", total=len(chosen), unit="clips") as meter:
+    with Meter(context.console, "mining", total=len(chosen), unit="clips", watchdog=watchdog) as meter:
         for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):
             rows.extend(batch.to_pylist())
             meter.update(len(rows) // settings.samples_per_clip)

@@ -9,16 +9,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 import ray.data
 from ray.data import ExecutionOptions
 from ray.train import DataConfig
 
-from signdpo.corpora.clips import CLIP_SCHEMA, shard_files, shorten_row, to_table
+from signdpo.corpora.clips import read_shard, shard_files, shorten_row, to_table
 from signdpo.pipeline.schedule import Block
 from signdpo.seeding import derive_seed
 
@@ -129,8 +127,7 @@ def scheduled(blocks: int, gather: Callable[..., pa.Table], arguments: dict[str,
 
 @ray.remote(num_cpus=READ_CPUS, num_returns=2)
 def _read_shard(clips: str, file: str) -> tuple[pa.Table, tuple[list[str], np.ndarray]]:
-    filesystem, _ = fsspec.core.url_to_fs(clips)
-    table = pq.read_table(file, filesystem=filesystem, schema=CLIP_SCHEMA).combine_chunks()
+    table = read_shard(clips, file).combine_chunks()
     return table, (table["id"].to_pylist(), table["num_frames"].to_numpy())
 
 

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import ray
 import ray.data
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
@@ -13,9 +17,12 @@ from ray.train.torch import TorchTrainer
 from signdpo.config import ResourcesConfig
 from signdpo.pipeline.progress import Meter, TrainingLog
 from signdpo.pipeline.stages import RunContext
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ScheduledDataConfig
 from signdpo.storage import put_folder
 from signdpo.training.checkpoint import MODEL_FOLDER, CheckpointStore
+
+MAX_CONTROLLERS = 4  # one after the other, before a stage gives up
 
 
 class DamagedCheckpointsError(RuntimeError):
@@ -45,6 +52,7 @@ def fit(
     workers: int,
     cpus: float,
     score: str | None,
+    watchdog: Watchdog | None = None,
     stream: Callable[[int], ray.data.Dataset] | None = None,
     on_row: Callable[[dict[str, Any]], None] | None = None,
 ) -> CheckpointStore:
@@ -61,6 +69,7 @@ def fit(
         workers: in the training group.
         cpus: of each worker; also its threads.
         score: metric to keep the best checkpoint by, higher is better; None keeps the latest.
+        watchdog: over the stage; a new one by default.
         stream: first step -> the dataset `train` from there on. Called anew whenever the worker group starts, so what a
             checkpoint has consumed is not made again.
         on_row: called with each reported row of metrics.
@@ -76,7 +85,9 @@ def fit(
     start = store.newest_step()
     if start:
         context.console.print(f"  goes on from step {start}")
-    with Meter(context.console, stage, total=total_steps, unit="steps") as meter:
+    resources = context.config.resources
+    watchdog = watchdog or Watchdog(context.console, resources)
+    with Meter(context.console, stage, total=total_steps, unit="steps", watchdog=watchdog) as meter:
 
         def follow(row: dict[str, Any]) -> None:
             meter.update(row["step"], f"loss {row['loss']:.3f}")
@@ -84,34 +95,69 @@ def fit(
                 on_row(row)
 
         log = TrainingLog(
-            context.path(stage, "metrics.jsonl"),
-            rows=store.read_metrics(start),
-            on_row=follow,
-            stall_seconds=context.config.resources.stall_seconds,
-            console=context.console,
+            context.path(stage, "metrics.jsonl"), rows=store.read_metrics(start), on_row=follow, warn=context.warn
         )
         added = {"config": context.config, "threads": max(1, int(cpus)), "steps": total_steps}
-        with log:
-            if start < total_steps:
-                TorchTrainer(
-                    loop,
-                    train_loop_config=settings | added | {"identity": identity, "checkpoints": store},
-                    datasets={} if stream is None else {"train": lambda: _rest(stream, store, total_steps)},
-                    dataset_config=ScheduledDataConfig(),
-                    scaling_config=_scaling(context.config.resources, workers, cpus),
-                    run_config=RunConfig(
-                        name=store.next_attempt(stage),
-                        storage_path=store.folder,
-                        failure_config=FailureConfig(max_failures=context.config.resources.max_failures),
-                        callbacks=[
-                            log.callback(),
-                            KeepCheckpoints(store, keep=context.config.resources.keep_checkpoints, score=score),
-                        ],
-                    ),
-                ).fit()
+
+        def new_trainer() -> TorchTrainer:
+            return TorchTrainer(
+                loop,
+                train_loop_config=settings | added | {"identity": identity, "checkpoints": store},
+                datasets={} if stream is None else {"train": lambda: _rest(stream, store, total_steps)},
+                dataset_config=ScheduledDataConfig(),
+                scaling_config=_scaling(resources, workers, cpus),
+                run_config=RunConfig(
+                    name=store.next_attempt(stage),
+                    storage_path=store.folder,
+                    failure_config=FailureConfig(max_failures=resources.max_failures),
+                    callbacks=[
+                        *log.callbacks(),
+                        KeepCheckpoints(store, keep=resources.keep_checkpoints, score=score),
+                    ],
+                ),
+            )
+
+        with log, _interrupts_restored():
+            _outlive_controllers(context, new_trainer, store, log, watchdog, total_steps)
             # What workers wrote before each checkpoint; reports of a group that died may have been lost on their way.
             log.replace(store.read_metrics(total_steps))
     return store
+
+
+@contextmanager
+def _interrupts_restored() -> Iterator[None]:
+    """Ctrl-C means what it meant before: Ray Train's handler would go on aborting a training that is over."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
+
+
+def _outlive_controllers(
+    context: RunContext,
+    new_trainer: Callable[[], TorchTrainer],
+    store: CheckpointStore,
+    log: TrainingLog,
+    watchdog: Watchdog,
+    total_steps: int,
+) -> None:
+    """Train with one controller after the other: Ray restarts workers, but not the actor that controls them."""
+    for left in reversed(range(MAX_CONTROLLERS)):
+        if store.newest_step() >= total_steps:
+            return
+        try:
+            new_trainer().fit()
+            return
+        except ray.exceptions.RayActorError as error:
+            if left == 0 or watchdog.given_up is not None:
+                raise
+            log.free()
+            cause = str(error).strip().splitlines()[0]
+            context.warn(
+                f"the controller of the training died ({cause}); a new one goes on from step {store.newest_step()}"
+            )
 
 
 def _rest(stream: Callable[[int], ray.data.Dataset], store: CheckpointStore, total_steps: int) -> ray.data.Dataset:

@@ -8,12 +8,13 @@ import sys
 import time
 from pathlib import Path
 
+import pytest
 from small_runs import SMALL, uni_sign_corpus
 
 JOB = Path(__file__).parents[2] / "jobs" / "align.py"
 
 
-def command(directory: Path, *overrides: str) -> list[str]:
+def command(directory: Path | str, *overrides: str) -> list[str]:
     settings = [part for override in (*SMALL, *overrides) for part in ("--set", override)]
     return [sys.executable, str(JOB), "--run-dir", str(directory), *settings]
 
@@ -51,3 +52,14 @@ def test_too_many_bad_clips_and_a_mistyped_key_are_one_clear_error(tmp_path: Pat
     assert typo.returncode == 2
     assert "did you mean dpo.beta?" in typo.stdout
     assert not (tmp_path / "config.yaml").exists()
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("perturber", ["rules", "learned"])
+def test_batches_that_never_end_are_one_clear_error(tmp_path: Path, perturber: str) -> None:
+    overrides = [f"negatives.perturber.kind={perturber}", "resources.generator_timeout_seconds=0.001"]
+    done = subprocess.run(command(tmp_path, *overrides), capture_output=True, text=True, timeout=400, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "error: 3 generators hung on the batch of step" in done.stdout
+    assert "resources.generator_timeout_seconds" in done.stdout
+    assert "Traceback" not in done.stdout + done.stderr
