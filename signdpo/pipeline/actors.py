@@ -106,13 +106,15 @@ class Translate:
 
 def on_actors(dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config) -> ray.data.Dataset:
     """Run an actor class over a stream, a block at a time, on the generators' share of the cluster."""
-    resources = config.resources
-    least, most = resources.generators
-    return dataset.map_batches(
+    least, most = config.resources.generators
+    asked = config.resources.of_generator()
+    # Not `map_batches`: where GPUs are asked for it wants a number of rows, and joins blocks to get it.
+    return dataset.map_batches_internal(
         actor,
         fn_constructor_args=arguments,
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
-        num_cpus=resources.cpus_per_generator,
-        num_gpus=resources.gpus_per_generator or None,
+        num_cpus=asked.pop("CPU"),
+        num_gpus=asked.pop("GPU", None),
+        resources=asked or None,
     )

@@ -77,10 +77,7 @@ def fit(
                 scaling_config=ScalingConfig(
                     num_workers=workers,
                     use_gpu=resources.use_gpu,
-                    resources_per_worker={
-                        "CPU": cpus,
-                        **({"GPU": resources.gpus_per_worker} if resources.use_gpu else {}),
-                    },
+                    resources_per_worker=resources.of_worker(cpus),
                 ),
                 run_config=RunConfig(
                     name=name,
