@@ -22,7 +22,7 @@ from signdpo.corpora.clips import Manifest, keypoints_of, read_clips, read_quara
 from signdpo.corpora.ingest import commonest_reasons, ingest
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.survey import SplitSurvey, survey
-from signdpo.pipeline.cluster import start_ray
+from signdpo.pipeline.cluster import begin_ray
 from signdpo.pipeline.progress import Meter
 from signdpo.skeleton.drawing import draw_strip
 
@@ -57,7 +57,7 @@ def main() -> int:
 def prepare(console: Console, config: Config, directory: str) -> None:
     """Store the corpus and print what is in it."""
     source = open_source(config.corpus)
-    start_ray(config)
+    begin_ray(config, "clips")
     with Meter(console, "clips", total=None, unit="clips") as meter:
         manifest = ingest(source, directory, config.corpus, progress=lambda done, total: meter.update(done))
     print_summary(console, manifest, directory)

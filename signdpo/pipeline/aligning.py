@@ -14,7 +14,7 @@ from signdpo.models.policy import Policy
 from signdpo.negatives.statistics import run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker, on_actors
 from signdpo.pipeline.caching import cached_negatives, decided_by
-from signdpo.pipeline.cluster import on_this_node
+from signdpo.pipeline.nodes import on_this_node
 from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from signdpo.config import Config, ConfigError
 from signdpo.corpora.clips import read_clips
 from signdpo.models.policy import Policy, build_policy
 from signdpo.pipeline.actors import pretrain_worker
@@ -20,8 +19,6 @@ from signdpo.seeding import derive_seed
 from signdpo.storage import fetch_folder, put_folder
 
 SCORE = "eval_bleu4"
-MAX_UNKNOWN_SHARE = 0.05  # of the training text's tokens; more, and the tokenizer is of another language
-CHECKED_SENTENCES = 2000
 STEPS_PER_BLOCK = 8  # a step takes a fraction of a second here, handing over a block about 20 ms
 
 
@@ -33,7 +30,6 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
     initial = context.path("pretrain", "initial")
     with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
         policy = build_policy(config, texts.to_pylist())
-        check_tokenizer(policy, texts.to_pylist(), config)
         policy.save(folder)
         put_folder(folder, target if config.policy.init else initial)
     if config.policy.init is not None:
@@ -82,16 +78,3 @@ def held_out_rows(ids: list[str], share: float, seed: int) -> np.ndarray:
     Decided clip by clip from its id: another clip more or less changes nothing for the others.
     """
     return np.array([derive_seed(seed, "held out", clip) / 2**63 < share for clip in ids], dtype=bool)
-
-
-def check_tokenizer(policy: Policy, texts: list[str], config: Config) -> None:
-    """Raise `ConfigError` if too much of the corpus' text is unknown to the tokenizer."""
-    tokenizer = policy.tokenizer
-    ids = [token for sentence in tokenizer(texts[:CHECKED_SENTENCES])["input_ids"] for token in sentence]
-    unknown = sum(token == tokenizer.unk_token_id for token in ids) / max(len(ids), 1)
-    if unknown > MAX_UNKNOWN_SHARE:
-        source = config.policy.init or config.policy.language_model.path
-        raise ConfigError(
-            f"the tokenizer of {source} does not know {unknown:.0%} of the tokens of the training sentences "
-            f"(corpus.language={config.corpus.language}): name a policy or a language model of that language"
-        )

@@ -15,7 +15,7 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from signdpo.pipeline.cluster import on_this_node
+from signdpo.pipeline.nodes import on_this_node
 from signdpo.pipeline.stalls import Watchdog
 from signdpo.storage import exists, read_text, write_text
 

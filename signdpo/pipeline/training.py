@@ -14,7 +14,6 @@ import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 
-from signdpo.config import ResourcesConfig
 from signdpo.pipeline.progress import Meter, TrainingLog
 from signdpo.pipeline.stages import RunContext
 from signdpo.pipeline.stalls import Watchdog
@@ -105,7 +104,11 @@ def fit(
                 train_loop_config=settings | added | {"identity": identity, "checkpoints": store},
                 datasets={} if stream is None else {"train": lambda: _rest(stream, store, total_steps)},
                 dataset_config=ScheduledDataConfig(),
-                scaling_config=_scaling(resources, workers, cpus),
+                scaling_config=ScalingConfig(
+                    num_workers=workers,
+                    use_gpu=resources.use_gpu,
+                    resources_per_worker=resources.of_worker(cpus),
+                ),
                 run_config=RunConfig(
                     name=store.next_attempt(stage),
                     storage_path=store.folder,
@@ -164,11 +167,6 @@ def _rest(stream: Callable[[int], ray.data.Dataset], store: CheckpointStore, tot
     """What the newest checkpoint has not consumed; nothing, if the workers died after the last one."""
     step = store.newest_step()
     return stream(step) if step < total_steps else ray.data.range(0)
-
-
-def _scaling(resources: ResourcesConfig, workers: int, cpus: float) -> ScalingConfig:
-    gpus = {"GPU": resources.gpus_per_worker} if resources.use_gpu else {}
-    return ScalingConfig(num_workers=workers, use_gpu=resources.use_gpu, resources_per_worker={"CPU": cpus, **gpus})
 
 
 def keep_best(context: RunContext, store: CheckpointStore, uri: str, score: str | None) -> dict[str, Any]:
