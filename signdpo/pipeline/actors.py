@@ -148,15 +148,17 @@ def on_actors(
         config: of the run.
         board: a `HangBoard` of the driver's, that a `Watchdog` tells a person about; by default one that nobody reads.
     """
-    resources = config.resources
-    least, most = resources.generators
-    seconds = resources.generator_timeout_seconds
+    least, most = config.resources.generators
+    seconds = config.resources.generator_timeout_seconds
     watch = BatchWatch(new_board(seconds) if board is None else board, seconds)
-    return dataset.map_batches(
+    asked = config.resources.of_generator()
+    # Not `map_batches`: where GPUs are asked for it wants a number of rows, and joins blocks to get it.
+    return dataset.map_batches_internal(
         actor,
         fn_constructor_args=(watch, *arguments),
         batch_size=None,
         compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
-        num_cpus=resources.cpus_per_generator,
-        num_gpus=resources.gpus_per_generator or None,
+        num_cpus=asked.pop("CPU"),
+        num_gpus=asked.pop("GPU", None),
+        resources=asked or None,
     )

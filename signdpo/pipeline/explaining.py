@@ -12,7 +12,7 @@ from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.patience import StorageError
 from signdpo.pipeline.hangs import HungBatchError
 from signdpo.pipeline.stalls import StalledError
-from signdpo.training.state import CheckpointMismatchError
+from signdpo.training.checkpoint import CheckpointMismatchError
 
 TOLD_BY_THEMSELVES = (
     ConfigError,

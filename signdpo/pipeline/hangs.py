@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import ray
 
-from signdpo.pipeline.cluster import on_this_node
+from signdpo.pipeline.nodes import on_this_node
 
 MAX_HANGS = 3  # of the same batch
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import ray
@@ -15,11 +15,13 @@ from ray.util.placement_group import PlacementGroup, remove_placement_group
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from signdpo.pipeline.cluster import on_this_node
+from signdpo.pipeline.nodes import on_this_node
 from signdpo.pipeline.stalls import Watchdog
 from signdpo.storage import exists, read_text, write_text
 
 LOG_SECONDS = 20.0  # between two lines where there is no terminal
+WRITE_SECONDS = 3.0  # between two writes of the metrics, at least; so much of them may be lost with a driver
+WRITE_SHARE = 0.05  # of the time that writing them may take
 POLL_SECONDS = 0.5  # between two looks at what was reported
 
 
@@ -136,15 +138,27 @@ class PostPlacementGroup(WorkerGroupCallback):
 class TrainingLog:
     """Follows a training run from the driver: shows it, and keeps its metrics as JSON lines in the run directory.
 
+    The file is written as the run goes, whole each time, and has each step once: what is reported again after a restart
+    replaces what was reported before.
+
     Args:
         uri: of the JSON-lines file.
-        start_step: rows after this step are forgotten: they will be reported again.
+        rows: of the steps before; rows of later steps are not read from the file, they will be reported again.
         on_row: called with each new row.
+        warn: told what could not be written.
     """
 
-    def __init__(self, uri: str, *, start_step: int, on_row: Callable[[dict[str, Any]], None]) -> None:
-        self.uri, self.on_row = uri, on_row
-        self.rows = [row for row in read_metrics(uri) if row["step"] <= start_step]
+    def __init__(
+        self,
+        uri: str,
+        *,
+        rows: Iterable[dict[str, Any]],
+        on_row: Callable[[dict[str, Any]], None],
+        warn: Callable[[str], None],
+    ) -> None:
+        self.uri, self.on_row, self.warn = uri, on_row, warn
+        self.rows = {row["step"]: row for row in rows}
+        self.unwritten, self.next_write = False, time.monotonic() + WRITE_SECONDS
         self.board: Any = MetricsBoard.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
         self.stop = threading.Event()
         self.thread = threading.Thread(target=self._follow, daemon=True)
@@ -166,18 +180,38 @@ class TrainingLog:
         self.stop.set()
         self.thread.join()
         self._take()
-        write_text(self.uri, "".join(json.dumps(row) + "\n" for row in self.rows))
+        self._write()
 
     def _follow(self) -> None:
         while not self.stop.wait(POLL_SECONDS):
             self._take()
+            if self.unwritten and time.monotonic() >= self.next_write:
+                self._try_to_write()
 
     def _take(self) -> None:
         for row in ray.get(self.board.take.remote()):
-            while self.rows and self.rows[-1]["step"] >= row["step"]:  # of workers that died after their checkpoint
-                self.rows.pop()
-            self.rows.append(row)
+            self.rows[row["step"]] = row
+            self.unwritten = True
             self.on_row(row)
+
+    def replace(self, rows: Iterable[dict[str, Any]]) -> None:
+        """Take these rows for those of their steps."""
+        self.rows |= {row["step"]: row for row in rows}
+
+    def _try_to_write(self) -> None:
+        """Write; storage that refuses is told and tried again later, since training need not wait for it."""
+        try:
+            self._write()
+        except OSError as error:
+            self.warn(f"{self.uri} could not be written ({error})")
+            self.next_write = time.monotonic() + 10 * WRITE_SECONDS
+
+    def _write(self) -> None:
+        began = time.monotonic()
+        rows = list(self.rows.values())
+        write_text(self.uri, "".join(json.dumps(row) + "\n" for row in sorted(rows, key=lambda row: row["step"])))
+        now = time.monotonic()
+        self.unwritten, self.next_write = False, now + max(WRITE_SECONDS, (now - began) / WRITE_SHARE)
 
 
 def read_metrics(uri: str) -> list[dict[str, Any]]:

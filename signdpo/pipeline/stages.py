@@ -34,6 +34,9 @@ class RunContext:
     def path(self, *parts: str) -> str:
         return join(self.directory, *parts)
 
+    def warn(self, message: str) -> None:
+        self.console.print(f"  {message}", style="yellow", markup=False, soft_wrap=True)
+
     # Places are derived and never stored: a run directory may be moved.
 
     @property
