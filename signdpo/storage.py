@@ -60,6 +60,13 @@ def list_folder(uri: str) -> dict[str, FileInfo]:
     return {str(item["name"]).rstrip("/").rsplit("/", 1)[-1]: _info(item) for item in filesystem.ls(path, detail=True)}
 
 
+@patient
+def list_tree(uri: str) -> dict[str, FileInfo]:
+    """All files under a folder by their names relative to it; empty if there is no folder."""
+    filesystem, path = open_storage(uri)
+    return {name[len(path) + 1 :]: _info(item) for name, item in filesystem.find(path, detail=True).items()}
+
+
 def list_files(root: str, names: Iterable[str]) -> dict[str, FileInfo]:
     """The files (or folders) among `names` that exist, with one listing for each folder they lie in.
 
@@ -137,17 +144,24 @@ def write_json(uri: str, value: Any) -> None:
 
 def put_folder(folder: str | Path, uri: str) -> None:
     """Copy a local folder to `uri`, replacing what is there."""
-    _make_empty(uri)
+    remove_folder(uri)
+    _make_folder(uri)
     for file in sorted(Path(folder).rglob("*")):
         if file.is_file():
             _put_file(join(uri, file.relative_to(folder).as_posix()), file)
 
 
 @patient
-def _make_empty(uri: str) -> None:
+def remove_folder(uri: str) -> None:
+    """Delete a folder and all in it, if it is there."""
     filesystem, path = open_storage(uri)
     if filesystem.exists(path):
         filesystem.rm(path, recursive=True)
+
+
+@patient
+def _make_folder(uri: str) -> None:
+    filesystem, path = open_storage(uri)
     filesystem.makedirs(path, exist_ok=True)
 
 
@@ -165,7 +179,7 @@ def fetch_folder(uri: str) -> str:
     """
     if is_local(uri):
         return absolute(uri)
-    content = _list_tree(uri)
+    content = sorted((name, info.size, info.stamp) for name, info in list_tree(uri).items())
     if not content:
         raise FileNotFoundError(f"{uri}: there is no such folder, or nothing in it")
     key = hashlib.sha256(json.dumps([uri, content]).encode()).hexdigest()[:16]
@@ -174,14 +188,6 @@ def fetch_folder(uri: str) -> str:
         target.parent.mkdir(parents=True, exist_ok=True)
         _download(uri, target)
     return str(target)
-
-
-@patient
-def _list_tree(uri: str) -> list[tuple[str, int, str]]:
-    """Path, size and stamp of all files under a folder."""
-    filesystem, path = open_storage(uri)
-    found = filesystem.find(path, detail=True).items()
-    return sorted((name, info.size, info.stamp) for name, info in ((name, _info(item)) for name, item in found))
 
 
 @patient

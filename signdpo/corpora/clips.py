@@ -117,6 +117,13 @@ def write_parquet(uri: str, table: pa.Table) -> None:
     write_bytes(uri, memoryview(buffer.getvalue()).tobytes())
 
 
+@patient
+def read_parquet(uri: str, schema: pa.Schema | None = None) -> pa.Table:
+    """Read one Parquet file."""
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    return pq.read_table(path, filesystem=filesystem, schema=schema)
+
+
 def shard_files(directory: str, split: str) -> list[str]:
     """Paths of a split's shards on their filesystem, in order.
 

@@ -19,11 +19,10 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset
-import pyarrow.parquet as pq
 import ray.data
 
 from signdpo.config import Config, ConfigError
-from signdpo.corpora.clips import CLIP_SCHEMA
+from signdpo.corpora.clips import CLIP_SCHEMA, read_parquet
 from signdpo.patience import patient
 from signdpo.pipeline.actors import CacheNegatives, on_actors
 from signdpo.pipeline.progress import Meter
@@ -244,10 +243,4 @@ def gather_preferences(batch: dict[str, np.ndarray], recipe: Recipe) -> pa.Table
 
 def _read_parts(files: list[str]) -> list[pa.Table]:
     with ThreadPoolExecutor(8) as pool:
-        return list(pool.map(_read_part, files))
-
-
-@patient
-def _read_part(uri: str) -> pa.Table:
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    return pq.read_table(path, filesystem=filesystem)
+        return list(pool.map(read_parquet, files))

@@ -34,7 +34,8 @@ import fsspec
 from pydantic import BaseModel, ValidationError
 
 from signdpo.config import ConfigError
-from signdpo.storage import join, list_folder, read_json, read_text, write_text
+from signdpo.patience import patient
+from signdpo.storage import join, list_folder, list_tree, read_json, read_text, remove_folder, write_text
 
 MODEL_FOLDER = "model"
 TRAINER_FILE = "trainer.pt"
@@ -85,6 +86,7 @@ def seal(folder: str | Path, *, rank: int, ranks: int, start: str) -> None:
     Path(folder, manifest_file(rank)).write_text(manifest.model_dump_json())
 
 
+@patient
 def _checksum(uri: str) -> str:
     digest = hashlib.sha256()
     with fsspec.open(uri, "rb") as file:
@@ -169,13 +171,11 @@ class CheckpointStore:
 
     def listed(self) -> list[StoredCheckpoint]:
         """Every folder of a checkpoint, complete or not: later steps first, of the same step later attempts first."""
-        filesystem, root = fsspec.core.url_to_fs(self.folder)
-        filesystem.invalidate_cache()
         sizes: dict[tuple[int, str], dict[str, int]] = {}
-        for path, info in filesystem.find(root, detail=True).items():
-            if place := PLACE.fullmatch(path[len(root) + 1 :]):
+        for path, info in list_tree(self.folder).items():
+            if place := PLACE.fullmatch(path):
                 key = int(place["step"]), place["name"]
-                sizes.setdefault(key, {})[place["file"]] = int(info["size"])
+                sizes.setdefault(key, {})[place["file"]] = info.size
         return [
             StoredCheckpoint(join(self.folder, name), step, sizes[step, name]) for step, name in sorted(sizes)[::-1]
         ]
@@ -236,8 +236,7 @@ class CheckpointStore:
         kept = {checkpoint.uri for checkpoint in complete[:keep]} | {next(self.best(score)).uri}
         for checkpoint in self.listed():
             if checkpoint.uri not in kept and checkpoint.step <= complete[0].step:
-                filesystem, path = fsspec.core.url_to_fs(checkpoint.uri)
-                filesystem.rm(path, recursive=True)
+                remove_folder(checkpoint.uri)
 
     def next_attempt(self, stage: str) -> str:
         """The name of a new experiment: what Ray Train's own manager has never heard of."""

@@ -12,12 +12,10 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
-from signdpo.corpora.clips import write_parquet
+from signdpo.corpora.clips import read_parquet, write_parquet
 from signdpo.levels import LEVELS
 from signdpo.storage import join, list_folder
 
@@ -68,9 +66,8 @@ class Ledger:
 
 def read_ledger(folder: str) -> pa.Table:
     """All rows of a ledger, of `LEDGER_SCHEMA`, in the order of their steps and ranks."""
-    filesystem, path = fsspec.core.url_to_fs(folder)
     names = [name for name in sorted(list_folder(folder)) if name.endswith(".parquet")]
-    parts = [pq.read_table(f"{path}/{name}", filesystem=filesystem, schema=LEDGER_SCHEMA) for name in names]
+    parts = [read_parquet(join(folder, name), LEDGER_SCHEMA) for name in names]
     return pa.concat_tables([LEDGER_SCHEMA.empty_table(), *parts]).sort_by(
         [("step", "ascending"), ("rank", "ascending")]
     )
