@@ -21,6 +21,7 @@ from signdpo.config import load_config
 from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.stages import RunContext
 from signdpo.pipeline.training import fit
+from signdpo.training.checkpoint import PROGRESS_FILE, CheckpointStore, checkpoint_name, seal
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
 STEPS, CHECKPOINT_EVERY = 12, 4
@@ -30,20 +31,22 @@ def count(settings: dict[str, Any]) -> None:
     """Counts steps; the file `slow` keeps it from the end."""
     import tempfile
 
-    from signdpo.training.checkpoint import PROGRESS_FILE
-
-    resumed = ray.train.get_checkpoint()
-    begin = json.loads((Path(resumed.path) / PROGRESS_FILE).read_text())["step"] if resumed else 0
+    store: CheckpointStore = settings["checkpoints"]
+    begin, rows = store.newest_step(), list[dict[str, Any]]()
     for step in range(begin + 1, STEPS + 1):
         while step > 2 * CHECKPOINT_EVERY + 2 and (settings["folder"] / "slow").exists():
             time.sleep(0.1)
-        metrics = {"step": step, "loss": 1.0 / step, "begun_at": begin}
+        rows.append({"step": step, "epoch": 0, "loss": 1.0 / step, "begun_at": begin})
         if step % CHECKPOINT_EVERY:
-            ray.train.report(metrics)
+            ray.train.report(rows[-1])
             continue
+        store.write_metrics(rows[0]["step"], rows)
         with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / PROGRESS_FILE).write_text(json.dumps({"step": step}))
-            ray.train.report(metrics, checkpoint=ray.train.Checkpoint.from_directory(folder))
+            (Path(folder) / PROGRESS_FILE).write_text(json.dumps({"step": step, "identity": {}, "metrics": rows[-1]}))
+            seal(folder, rank=0, ranks=1, start=str(begin))
+            checkpoint = ray.train.Checkpoint.from_directory(folder)
+            ray.train.report(rows[-1], checkpoint=checkpoint, checkpoint_dir_name=checkpoint_name(step))
+        rows = []
 
 
 def kill_controller(seen: list[int], folder: Path) -> None:
@@ -72,6 +75,7 @@ def test_a_killed_controller_is_replaced_and_training_goes_on_from_the_checkpoin
         key="0",
         loop=count,
         settings={"folder": tmp_path},
+        identity={},
         total_steps=STEPS,
         workers=1,
         cpus=5,  # of eight: the orphaned worker's have to be given back first

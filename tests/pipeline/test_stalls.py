@@ -77,6 +77,7 @@ def test_training_that_stands_still_is_ended(tmp_path: Path) -> None:
             key="0",
             loop=stand_still,
             settings={},
+            identity={},
             total_steps=2,
             workers=1,
             cpus=1,
