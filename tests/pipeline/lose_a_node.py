@@ -26,7 +26,7 @@ from signdpo.pipeline.stages import RunContext, finished, run_stage
 
 def lose_node(cluster: Cluster, directory: Path, kind: str) -> None:
     """Kill the raylet of a node with such an actor once the trainer has written a checkpoint."""
-    while not list(directory.glob("align/training-*/checkpoint_*/progress.json")):
+    while not list(directory.glob("align/training-*/*/checkpoint_*/progress.json")):
         time.sleep(0.1)
     homes: dict[str, list[str]] = {}
     for actor in actors().values():
