@@ -61,7 +61,14 @@ def _table(statistics: Mapping[str, Mapping[str, float]]) -> str:
         + "</tr>"
         for level, values in statistics.items()
     )
-    return f'<div class="scroll"><table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
+    table = f"<table><thead><tr><th></th>{heads}</tr></thead><tbody>{rows}</tbody></table>"
+    return f'<div class="scroll">{table}</div><p class="note">{_TABLE_NOTE}</p>'
+
+
+_TABLE_NOTE: Final = (
+    "Shares of the clips trained on. Redrawn: at least once, since the reference margin lay outside the band that was "
+    "set; masked: left out of the loss, since it still did, or since no candidate was a usable wrong sentence."
+)
 
 
 _NEGATIVES_NOTE: Final = (

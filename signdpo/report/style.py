@@ -48,6 +48,7 @@ tbody th { text-align: left; }
 .same, .significance { color: var(--soft); }
 td.significance { text-align: left; font-size: 0.87rem; padding-bottom: 0.8rem; white-space: normal; }
 figure { margin: 1rem 0; overflow-x: auto; }
+figcaption { margin-top: 0.7rem; }
 svg { display: block; width: 100%; min-width: 44rem; height: auto; }
 svg text { font-family: inherit !important; }
 article { background: var(--panel); border-radius: 8px; padding: 0.4rem 1.4rem 1rem; margin: 1.4rem 0; }
