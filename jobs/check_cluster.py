@@ -1,7 +1,7 @@
 """Check a cluster.yaml offline, and that a run with `resources: cluster` can be placed on what it may become.
 
 python jobs/check_cluster.py cluster.yaml
-python jobs/check_cluster.py cluster.yaml --config jobs/configs/csl_daily.yaml --set corpus.root=/data --set resources.workers=4
+python jobs/check_cluster.py cluster.yaml --set resources.workers=4
 """
 
 from __future__ import annotations
