@@ -115,3 +115,12 @@ def test_a_mistyped_preset_names_the_nearest(given: str) -> None:
 def test_resources_that_ray_cannot_give_are_refused(override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_config(None, [override])
+
+
+def test_what_a_worker_and_a_generator_ask_of_ray() -> None:
+    cluster = load_config(None, ["resources=cluster"]).resources
+    assert cluster.of_worker(8) == {"CPU": 8, "GPU": 1, "trainer_slot": 1}
+    assert cluster.of_generator() == {"CPU": 3, "GPU": 0.5, "generator_slot": 1}
+    without = load_config(None, ["resources=gpu_node", "resources.use_gpu=false"]).resources
+    assert without.of_worker(4) == {"CPU": 4}
+    assert without.of_generator() == {"CPU": 2}
