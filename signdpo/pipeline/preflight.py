@@ -12,7 +12,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from signdpo.config import ConfigError
 from signdpo.negatives.skeletons import check_operations
 from signdpo.pipeline.caching import check_cache
-from signdpo.pipeline.cluster import begin_ray
+from signdpo.pipeline.cluster import begin_ray, joined_cluster
 from signdpo.pipeline.initial import check_language, check_policy
 from signdpo.pipeline.placement import Demand
 from signdpo.pipeline.stages import RunContext
@@ -34,6 +34,14 @@ def check_run(context: RunContext) -> list[Demand]:
     check_language(config)
     needed = begin_ray(config)
     check_storage(context.directory)
+    if is_local(context.directory) and joined_cluster().groups:
+        context.console.print(
+            f"--run-dir {context.directory} is a local path, and nodes that the autoscaler adds must mount it too: name "
+            "a URI such as s3://bucket/run unless they do",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     return needed
 
 

@@ -7,14 +7,19 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import StringIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
 import ray
 from ray.core.generated.autoscaler_pb2 import ClusterConfig, NodeGroupConfig
+from rich.console import Console
 
+from signdpo.config import Config
 from signdpo.pipeline.autoscaling import autoscaled
+from signdpo.pipeline.preflight import check_run
+from signdpo.pipeline.stages import RunContext
 
 SCRIPT = Path(__file__).with_name("autoscaled_cluster.py")
 
@@ -57,3 +62,13 @@ def test_what_a_platform_reports_may_be_added() -> None:
         inventory = autoscaled([there])
     assert inventory is not None
     assert {group.name: group.most for group in inventory.groups} == {"few": 3, "endless": float("inf")}
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_a_local_run_directory_on_nodes_to_come_is_warned_of(tmp_path: Path) -> None:
+    context = RunContext(Config(), str(tmp_path), Console(file=StringIO()))
+    check_run(context)
+    assert context.console.file.getvalue() == ""
+    with reported(NodeGroupConfig(name="more", resources={"CPU": 8}, max_count=3)):
+        check_run(context)
+    assert "nodes that the autoscaler adds must mount" in context.console.file.getvalue()
