@@ -36,8 +36,8 @@ def check_run(context: RunContext) -> list[Demand]:
     check_storage(context.directory)
     if is_local(context.directory) and joined_cluster().groups:
         context.console.print(
-            f"--run-dir {context.directory} is a local path, and nodes that the autoscaler adds must mount it too: name "
-            "a URI such as s3://bucket/run unless they do",
+            f"--run-dir {context.directory} is a local path, and nodes that the autoscaler adds must mount it too: "
+            "name a URI such as s3://bucket/run unless they do",
             style="yellow",
             markup=False,
             soft_wrap=True,
