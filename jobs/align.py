@@ -10,9 +10,8 @@ from __future__ import annotations
 import argparse
 import sys
 
-from rich.console import Console
-
 from signdpo.config import ConfigError, load_config
+from signdpo.console import open_console
 from signdpo.corpora.ingest import TooManyBadClipsError
 from signdpo.pipeline.perturbing import NoFailuresError
 from signdpo.pipeline.run import run
@@ -25,7 +24,7 @@ def main() -> int:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
     parser.add_argument("--run-dir", default="runs/default", metavar="DIR", help="local path or URI (runs/default)")
     arguments = parser.parse_args()
-    console = Console()
+    console = open_console()
     try:
         run(load_config(arguments.config, arguments.set), arguments.run_dir, console)
     except (ConfigError, TooManyBadClipsError, BadClipError, NoFailuresError, FileNotFoundError) as error:

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from signdpo.config import Config, ConfigError, load_config
+from signdpo.console import open_console
 from signdpo.corpora.clips import Manifest, keypoints_of, read_clips, read_quarantine
 from signdpo.corpora.ingest import commonest_reasons, ingest
 from signdpo.corpora.registry import open_source
@@ -38,7 +39,7 @@ def main() -> int:
     action.add_argument("--check", action="store_true", help="only look at labels and file names: no clip is read")
     parser.add_argument("--picture", metavar="FILE", help="with --out, draw a few of the clips, for example clips.png")
     arguments = parser.parse_args()
-    console = Console()
+    console = open_console()
     try:
         config = load_config(arguments.config, arguments.set)
         if arguments.check:
