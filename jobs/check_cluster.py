@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import sys
 
+from rich.console import Console
+
 from signdpo.config import ConfigError, load_config
 from signdpo.console import open_console
 
