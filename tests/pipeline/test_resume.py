@@ -17,7 +17,7 @@ from signdpo.models.policy import Policy
 from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.run import stages_of
 from signdpo.pipeline.stages import RunContext, finished, run_stage
-from signdpo.pipeline.training import fit
+from signdpo.pipeline.training import KeepCheckpoints, fit
 from signdpo.training.checkpoint import CheckpointMismatchError, CheckpointStore
 from signdpo.training.ledger import read_ledger
 
@@ -169,6 +169,37 @@ def test_a_checkpoint_of_other_rows_is_refused_before_any_work(small_run: SmallR
             cpus=1,
             score=None,
         )
+
+
+def test_a_stage_gives_up_after_max_failures_and_keeps_keep_checkpoints(
+    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    class Trainer:
+        def __init__(self, loop: Worker, **options: Any) -> None:
+            given.update(options)
+
+        def fit(self) -> None:
+            pass
+
+    monkeypatch.setattr("signdpo.pipeline.training.TorchTrainer", Trainer)
+    context = context_of(tmp_path, "resources.max_failures=-1", "resources.keep_checkpoints=7")
+    fit(
+        context,
+        stage="align",
+        key="0",
+        loop=lambda settings: None,
+        settings={},
+        identity={},
+        total_steps=10,
+        workers=1,
+        cpus=1,
+        score=None,
+    )
+    assert given["run_config"].failure_config.max_failures == -1
+    (keeping,) = [each for each in given["run_config"].callbacks if isinstance(each, KeepCheckpoints)]
+    assert keeping.keep == 7
 
 
 @pytest.mark.long
