@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
@@ -22,6 +23,7 @@ from signdpo.storage import put_folder
 from signdpo.training.checkpoint import MODEL_FOLDER, CheckpointStore
 
 MAX_CONTROLLERS = 4  # one after the other, before a stage gives up
+logger = logging.getLogger(__name__)
 
 
 class DamagedCheckpointsError(RuntimeError):
@@ -35,8 +37,12 @@ class KeepCheckpoints(UserCallback):
         self.store, self.keep, self.score = store, keep, score
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        if checkpoint is not None:
+        if checkpoint is None:
+            return
+        try:
             self.store.prune(keep=self.keep, score=self.score)
+        except OSError as error:  # raised from here, it would end the training
+            logger.warning("old checkpoints in %s stay until the next one is committed: %s", self.store.folder, error)
 
 
 def fit(

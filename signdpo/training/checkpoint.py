@@ -14,10 +14,12 @@ Ray Train uploads the folder of each rank into the same checkpoint, in any order
 rank's manifest and all files in them are there, of the right sizes and from the same start of the worker group. So an
 upload that was cut off is never taken for a checkpoint, although no storage can write a folder at once.
 
-Which checkpoint training goes on from is read from these folders alone, by the driver, by the controller that starts
-the stream of clips and by the workers that load it, so that they agree. Ray's own checkpoint manager would resume from
-the latest it was told of, sound or not, and keeps the N best or the N last, not both. It is given nothing to decide:
-each attempt is a new experiment to it, as its documentation advises for a damaged one, and it deletes nothing.
+Which checkpoint training goes on from is read from these folders alone, by the controller that starts the stream of
+clips and by the workers that load it, so that they agree. The driver reads every byte of the newest before training
+starts and tells both which are damaged; restarts in between go by names and sizes. Ray's own checkpoint manager would
+resume from the latest it was told of, sound or not, and keeps the N best or the N last, not both. It is given nothing
+to decide: each attempt is a new experiment to it, as its documentation advises for a damaged one, and it deletes
+nothing.
 """
 
 from __future__ import annotations
