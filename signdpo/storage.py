@@ -108,6 +108,13 @@ def write_json(uri: str, value: Any) -> None:
     write_text(uri, text.encode(errors="backslashreplace").decode())
 
 
+def put_file(file: str | Path, uri: str) -> None:
+    """Copy a local file to `uri`, replacing what is there."""
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
+    filesystem.put_file(str(file), path)
+
+
 def put_folder(folder: str | Path, uri: str) -> None:
     """Copy a local folder to `uri`, replacing what is there."""
     filesystem, path = fsspec.core.url_to_fs(uri)
@@ -116,9 +123,7 @@ def put_folder(folder: str | Path, uri: str) -> None:
     filesystem.makedirs(path, exist_ok=True)
     for file in sorted(Path(folder).rglob("*")):
         if file.is_file():
-            target = f"{path}/{file.relative_to(folder).as_posix()}"
-            filesystem.makedirs(target.rsplit("/", 1)[0], exist_ok=True)
-            filesystem.put_file(str(file), target)
+            put_file(file, f"{uri.rstrip('/')}/{file.relative_to(folder).as_posix()}")
 
 
 def fetch_folder(uri: str) -> str:

@@ -145,6 +145,7 @@ def _write_shards(shards: list[Shard], source: Source, directory: str) -> Iterat
         return
     # One row is one shard, and pickled it stays one whatever Ray Data does to blocks.
     rows = ray.data.from_items([{"shard": pickle.dumps(shard)} for shard in shards], override_num_blocks=len(shards))
+    rows.set_name("ingest")
     task = partial(_run_task, source=source, directory=directory)
     for row in rows.map(task, num_cpus=CPUS_PER_SHARD).iter_rows():
         yield _from_json(json.loads(row["outcome"]))

@@ -21,6 +21,7 @@ from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.models.precision import autocast
 from signdpo.models.translator import IGNORED, SignTranslator
+from signdpo.monitoring.recorders import wait_counter
 from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.negatives.statistics import batch_statistics
 from signdpo.storage import fetch_folder
@@ -77,7 +78,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
     dev = read_clips(settings["clips"], "dev")
     board = settings["board"] if rank_and_world()[0] == 0 else None
     publisher = Publisher(board, policy.model, every=config.negatives.refresh_every, step=state.step)
-    feed = Feed("train", start_step=state.step)
+    feed = Feed("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
     generators: set[str] = set()
     for batch in feed:
         generators.update(batch["generator"].tolist())

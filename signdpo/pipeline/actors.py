@@ -7,6 +7,7 @@ where the work is done.
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,7 @@ import ray
 import ray.data
 
 from signdpo.config import Config
+from signdpo.monitoring.recorders import GenerationRecorder
 from signdpo.storage import join
 from signdpo.training.versions import Follower
 
@@ -38,22 +40,26 @@ def align_worker(settings: dict[str, Any]) -> None:
 
 
 class GenerateNegatives:
-    """See `signdpo.negatives.generator.NegativeGenerator`."""
+    """See `signdpo.negatives.generator.NegativeGenerator`; counts what it makes for the run of this name."""
 
-    def __init__(self, *arguments: Any) -> None:
+    def __init__(self, run: str, *arguments: Any) -> None:
         from signdpo.negatives.generator import NegativeGenerator
 
         self.work = NegativeGenerator(*arguments)
+        self.recorder = GenerationRecorder(run)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        return self.work(batch)
+        began = time.monotonic()
+        rows = self.work(batch)
+        self.recorder.record(rows, time.monotonic() - began)
+        return rows
 
 
 class FollowPolicy(GenerateNegatives):
     """Generates with the latest version of the policy as guide."""
 
-    def __init__(self, follower: Follower, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, follower: Follower, run: str, *arguments: Any) -> None:
+        super().__init__(run, *arguments)
         self.follower = follower
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -62,14 +68,14 @@ class FollowPolicy(GenerateNegatives):
             # Weights die with the trainer that published them: the last version serves on.
             with suppress(ray.exceptions.RayError):
                 self.work.follow(published.version, published.fetch())
-        return self.work(batch)
+        return super().__call__(batch)
 
 
 class CacheNegatives:
     """Writes the preference rows of each block it is given to a Parquet file."""
 
-    def __init__(self, folder: str, *arguments: Any) -> None:
-        self.folder, self.make = folder, GenerateNegatives(*arguments)
+    def __init__(self, folder: str, run: str, *arguments: Any) -> None:
+        self.folder, self.make = folder, GenerateNegatives(run, *arguments)
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         from signdpo.corpora.clips import write_parquet
@@ -104,11 +110,21 @@ class Translate:
         return self.work(batch)
 
 
-def on_actors(dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config) -> ray.data.Dataset:
-    """Run an actor class over a stream, a block at a time, on the generators' share of the cluster."""
+def on_actors(
+    dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config, *, name: str | None = None
+) -> ray.data.Dataset:
+    """Run an actor class over a stream, a block at a time, on the generators' share of the cluster.
+
+    Args:
+        dataset: the stream.
+        actor: its class; the operator and its actors bear its name.
+        arguments: of its constructor.
+        config: how many actors, and what each takes.
+        name: of the dataset on the dashboard; it begins with the run's.
+    """
     resources = config.resources
     least, most = resources.generators
-    return dataset.map_batches(
+    made = dataset.map_batches(
         actor,
         fn_constructor_args=arguments,
         batch_size=None,
@@ -116,3 +132,5 @@ def on_actors(dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...]
         num_cpus=resources.cpus_per_generator,
         num_gpus=resources.gpus_per_generator or None,
     )
+    made.set_name(name)
+    return made

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from signdpo.config import Config
 from signdpo.models.policy import Policy
+from signdpo.monitoring.drift import DriftWatch
 from signdpo.negatives.statistics import run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker, on_actors
 from signdpo.pipeline.caching import cached_negatives, decided_by
@@ -39,6 +40,7 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         seed=config.seed,
     )
     arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
+    made = (context.name, *arguments)
     cache, board = None, None
     if config.negatives.mode == "cached":
         decided = decided_by(config, before, context.perturber)
@@ -51,8 +53,14 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         if cache is not None:
             return cache.stream(blocks)
         if board is not None:
-            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *arguments), config)
-        return on_actors(store.stream(blocks), GenerateNegatives, arguments, config)
+            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *made), config)
+        return on_actors(store.stream(blocks), GenerateNegatives, made, config)
+
+    drift = DriftWatch(context.console)
+
+    def on_row(row: dict[str, Any]) -> None:
+        drift.see(row)
+        _tell_epoch(context, row, schedule.epoch_steps)
 
     result = fit(
         context,
@@ -74,7 +82,7 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         cpus=config.resources.cpus_per_worker,
         score=SCORE,
         stream=stream,
-        on_row=lambda row: _tell_epoch(context, row, schedule.epoch_steps),
+        on_row=on_row,
     )
     best = keep_best(result, context.aligned, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")

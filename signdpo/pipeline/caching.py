@@ -22,7 +22,7 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 import ray.data
 
-from signdpo.config import Config, ConfigError
+from signdpo.config import Config, ConfigError, flat
 from signdpo.corpora.clips import CLIP_SCHEMA
 from signdpo.pipeline.actors import CacheNegatives, on_actors
 from signdpo.pipeline.progress import Meter
@@ -58,7 +58,7 @@ def decided_by(config: Config, before: Mapping[str, Mapping[str, Any]], perturbe
         "dpo.precision": config.dpo.precision,
         "dpo.epochs": config.dpo.epochs,
         "seed": config.seed,
-        **_flat(negatives, "negatives"),
+        **flat(negatives, "negatives"),
     }
 
 
@@ -69,13 +69,6 @@ def hash_folder(uri: str) -> str:
         digest.update(file.relative_to(folder).as_posix().encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for name, value in tree.items():
-        leaves |= _flat(value, f"{prefix}.{name}") if isinstance(value, Mapping) else {f"{prefix}.{name}": value}
-    return leaves
 
 
 def cached_negatives(
@@ -143,7 +136,16 @@ def _generate(
     if missing:
         if len(missing) < len(blocks):
             context.console.print(f"  negatives: goes on after {len(blocks) - len(missing)} of {len(blocks)} parts")
-        made, done = on_actors(store.stream(missing), CacheNegatives, (folder, *arguments), context.config), 0
+        made, done = (
+            on_actors(
+                store.stream(missing),
+                CacheNegatives,
+                (folder, context.name, *arguments),
+                context.config,
+                name=f"{context.name}-negatives",
+            ),
+            0,
+        )
         with Meter(
             context.console, "negatives", total=sum(len(block.rows) for block in missing), unit="clips"
         ) as meter:

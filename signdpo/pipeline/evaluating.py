@@ -44,7 +44,9 @@ def translate_splits(context: RunContext, policies: dict[str, str]) -> dict[str,
     store = ClipStore.load(context.path("clips"), *SPLITS, max_frames=config.corpus.max_frames)
     size = config.evaluation.batch_size
     schedule = Schedule(store.num_frames, epochs=1, batch_size=size, workers=1, seed=config.seed, shuffle=False)
-    translated = on_actors(store.stream(schedule.blocks()), Translate, (config, policies), config)
+    translated = on_actors(
+        store.stream(schedule.blocks()), Translate, (config, policies), config, name=f"{context.name}-evaluation"
+    )
     rows: dict[str, dict[str, Any]] = {}
     with Meter(context.console, "evaluation", total=len(store), unit="clips") as meter:
         for batch in translated.iter_batches(batch_size=None, batch_format="pyarrow"):

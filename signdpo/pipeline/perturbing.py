@@ -123,7 +123,7 @@ def mine_hypotheses(context: RunContext, policy: str) -> list[dict[str, Any]]:
         shuffle=False,
     )
     blocks = [replace(block, rows=chosen[block.rows]) for block in schedule.blocks()]
-    mined = on_actors(store.stream(blocks), MineHypotheses, (config, policy), config)
+    mined = on_actors(store.stream(blocks), MineHypotheses, (config, policy), config, name=f"{context.name}-mining")
     rows: list[dict[str, Any]] = []
     with Meter(context.console, "mining", total=len(chosen), unit="clips") as meter:
         for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -14,6 +14,7 @@ from signdpo.config import Config, ConfigError, parse_config
 from signdpo.corpora.planning import list_entries
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import fingerprint
+from signdpo.monitoring.following import check_tracking
 from signdpo.negatives.skeletons import check_operations
 from signdpo.pipeline.aligning import align
 from signdpo.pipeline.caching import check_cache
@@ -42,6 +43,7 @@ def run(config: Config, directory: str, console: Console) -> dict[str, Outputs]:
     check_operations(config.negatives)
     check_policy(config)
     check_cache(config)
+    check_tracking(config)
     stages = stages_of(config)
     start_ray(config)
     show_plan(context, plan(context, stages), check_resources(config))

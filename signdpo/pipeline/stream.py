@@ -161,7 +161,14 @@ class ScheduledDataConfig(DataConfig):
 
     Train's own `DataConfig` splits into equal numbers of rows and drops what is left over; a schedule has already made
     every worker's blocks, so here each block goes to one worker as it is.
+
+    Args:
+        label: of the datasets on the dashboard; None: the names they have in training.
     """
+
+    def __init__(self, label: str | None = None) -> None:
+        super().__init__()
+        self.label = label
 
     def configure(
         self,
@@ -174,7 +181,7 @@ class ScheduledDataConfig(DataConfig):
         shards: list[dict[str, ray.data.DataIterator]] = [{} for _ in range(world_size)]
         for name, dataset in datasets.items():
             dataset = dataset.copy(dataset)
-            dataset.set_name(name)
+            dataset.set_name(self.label or name)
             dataset.context.execution_options = ordered_execution()
             for rank, shard in enumerate(dataset.streaming_split(world_size, equal=False)):
                 shards[rank][name] = shard

@@ -9,6 +9,9 @@ import ray.data
 from ray.train import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 
+from signdpo.monitoring.following import follow
+from signdpo.monitoring.recorders import CountRestarts
+from signdpo.monitoring.trackers import Training
 from signdpo.pipeline.progress import Meter, TrainingLog
 from signdpo.pipeline.stages import RunContext
 from signdpo.pipeline.stream import ScheduledDataConfig
@@ -54,9 +57,13 @@ def fit(
     start = resumable_step(experiment)
     if start:
         context.console.print(f"  goes on from step {start}")
-    with Meter(context.console, stage, total=total_steps, unit="steps") as meter:
+    training = Training(context.config, context.directory, context.name, stage, key, start, total_steps)
+    with (
+        Meter(context.console, stage, total=total_steps, unit="steps") as meter,
+        follow(training, context.console) as trackers,
+    ):
 
-        def follow(row: dict[str, Any]) -> None:
+        def show(row: dict[str, Any]) -> None:
             meter.update(row["step"], f"loss {row['loss']:.3f}")
             if on_row is not None:
                 on_row(row)
@@ -64,16 +71,17 @@ def fit(
         log = TrainingLog(
             context.path(stage, "metrics.jsonl"),
             start_step=start,
-            on_row=follow,
+            on_row=show,
+            trackers=trackers,
             stall_seconds=resources.stall_seconds,
             console=context.console,
         )
         with log:
             trainer = TorchTrainer(
                 loop,
-                train_loop_config=settings | {"threads": max(1, int(cpus))},
+                train_loop_config=settings | {"threads": max(1, int(cpus)), "labels": training.labels},
                 datasets={"train": lambda: stream(resumable_step(experiment))} if stream is not None else {},
-                dataset_config=ScheduledDataConfig(),
+                dataset_config=ScheduledDataConfig(f"{context.name}-{stage}"),
                 scaling_config=ScalingConfig(
                     num_workers=workers,
                     use_gpu=resources.use_gpu,
@@ -87,7 +95,7 @@ def fit(
                     storage_path=storage,
                     failure_config=FailureConfig(max_failures=MAX_FAILURES),
                     checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_score_attribute=score),
-                    callbacks=[log.callback()],
+                    callbacks=[log.callback(), CountRestarts(training.labels)],
                 ),
             )
             return trainer.fit()
