@@ -1,4 +1,4 @@
-"""Curves outside `metrics.jsonl`: nothing is drawn twice, nothing asked for is missed in silence, no tracker ends a run."""
+"""Trackers draw no step twice, what is asked for and missing is refused, and none of them ends a run."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import fsspec
 import pytest
@@ -27,7 +27,8 @@ TRAINING = Training(load_config(), "/runs/demo", "demo", "align", "abc", start_s
 
 
 def rows(first: int, last: int, loss: float = 1.0) -> list[dict[str, Any]]:
-    return [{"step": step, "epoch": 0, "loss": loss, "rewards/margins/language": 0.1} for step in range(first, last + 1)]
+    values = {"epoch": 0, "loss": loss, "rewards/margins/language": 0.1}
+    return [{"step": step, **values} for step in range(first, last + 1)]
 
 
 def log_all(tracker: Tracker, *parts: list[dict[str, Any]]) -> None:
@@ -56,9 +57,7 @@ def test_tensorboard_has_every_row_once_when_workers_restart_and_when_the_driver
     assert [step for step, _ in drawn(tmp_path, "rewards/margins/language")] == list(range(1, 9))
 
 
-def test_tensorboard_logs_of_a_remote_run_directory_lie_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tensorboard_logs_of_a_remote_run_directory_lie_in_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("signdpo.monitoring.tensorboard.UPLOAD_SECONDS", 0.0)
     memory = fsspec.filesystem("memory")
     tracker = TensorBoardTracker("memory://bucket/demo/align/tensorboard", start_step=0)
@@ -179,7 +178,7 @@ def leveldb_records(data: bytes, *, begin: int) -> Iterator[bytes]:
 class FakeClient:
     """As much of `mlflow.MlflowClient` as the tracker asks for; the stores outlive the clients."""
 
-    runs: dict[str, types.SimpleNamespace] = {}
+    runs: ClassVar[dict[str, types.SimpleNamespace]] = {}
 
     def __init__(self, tracking_uri: str) -> None:
         self.runs = FakeClient.runs
