@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 from rich.console import Console
 
 from signdpo.config import Config
+
+BEAT_SECONDS = 1.0  # between two; Ray exports what was set since its last export, once in ten seconds by default
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,7 @@ class Tracker(ABC):
         """Take a row of metrics, with its `step`."""
 
     def beat(self) -> None:  # noqa: B027  most have nothing to do here
-        """Called about twice a second, whether or not there are rows."""
+        """Called every few seconds, whether or not there are rows."""
 
     def close(self) -> None:  # noqa: B027
         """Called once, after the last row."""
@@ -83,28 +86,40 @@ class Trackers:
     def __init__(self, openers: Mapping[str, Callable[[], Tracker]], console: Console) -> None:
         self.openers, self.console = openers, console
         self.open: dict[str, Tracker] = {}
+        self.lock = threading.Lock()
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._keep_beating, daemon=True)
 
     def __enter__(self) -> Trackers:
         for name in self.openers:
             self._guarded(name, partial(self._open, name))
+        self.thread.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        for name, tracker in list(self.open.items()):
-            self._guarded(name, tracker.close)
+        self.stop.set()
+        self.thread.join()
+        self._each(lambda tracker: tracker.close())
 
     def log(self, row: Mapping[str, Any]) -> None:
-        for name, tracker in list(self.open.items()):
-            self._guarded(name, partial(tracker.log, row))
+        self._each(lambda tracker: tracker.log(row))
 
     def beat(self) -> None:
-        for name, tracker in list(self.open.items()):
-            self._guarded(name, tracker.beat)
+        self._each(lambda tracker: tracker.beat())
+
+    def _keep_beating(self) -> None:
+        while not self.stop.wait(BEAT_SECONDS):
+            self.beat()
 
     def _open(self, name: str) -> None:
         self.open[name] = self.openers[name]()
+
+    def _each(self, work: Callable[[Tracker], None]) -> None:
+        with self.lock:
+            for name, tracker in list(self.open.items()):
+                self._guarded(name, partial(work, tracker))
 
     def _guarded(self, name: str, work: Callable[[], None]) -> None:
         try:

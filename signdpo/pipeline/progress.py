@@ -13,7 +13,6 @@ from ray.train import UserCallback
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from signdpo.monitoring.trackers import Trackers
 from signdpo.storage import exists, read_text, write_text
 
 LOG_SECONDS = 20.0  # between two lines where there is no terminal
@@ -105,7 +104,6 @@ class TrainingLog:
         uri: of the JSON-lines file.
         start_step: rows after this step are forgotten: they will be reported again.
         on_row: called with each new row.
-        trackers: given each new row, and time to work in between.
         stall_seconds: without any report for so long, a warning is printed, once a stall.
         console: for the warning.
     """
@@ -116,12 +114,10 @@ class TrainingLog:
         *,
         start_step: int,
         on_row: Callable[[dict[str, Any]], None],
-        trackers: Trackers,
         stall_seconds: float,
         console: Console,
     ) -> None:
-        self.uri, self.on_row, self.trackers = uri, on_row, trackers
-        self.stall_seconds, self.console = stall_seconds, console
+        self.uri, self.on_row, self.stall_seconds, self.console = uri, on_row, stall_seconds, console
         self.rows = [row for row in read_metrics(uri) if row["step"] <= start_step]
         self.board: Any = MetricsBoard.remote()  # type: ignore[attr-defined]
         self.stop = threading.Event()
@@ -144,7 +140,6 @@ class TrainingLog:
     def _follow(self) -> None:
         heard = time.monotonic()
         while not self.stop.wait(0.5):
-            self.trackers.beat()
             if self._take():
                 heard = time.monotonic()
             elif time.monotonic() - heard > self.stall_seconds:
@@ -159,7 +154,6 @@ class TrainingLog:
         for row in rows:
             self.rows.append(row)
             self.on_row(row)
-            self.trackers.log(row)
         return bool(rows)
 
 

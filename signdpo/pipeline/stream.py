@@ -71,7 +71,7 @@ class ClipStore:
         rows = np.concatenate([block.rows for block in blocks])
         recipe = Recipe.of(blocks, self.shards, self.shard_of[rows], self.row_of[rows])
         arguments = {"recipe": recipe, "max_frames": self.max_frames, "draw_seed": draw_seed}
-        return scheduled(len(blocks), gather_rows, arguments)
+        return scheduled(len(blocks), gather_clips, arguments)
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def _read_shard(clips: str, file: str) -> tuple[pa.Table, tuple[list[str], np.nd
     return table, (table["id"].to_pylist(), table["num_frames"].to_numpy())
 
 
-def gather_rows(
+def gather_clips(
     batch: dict[str, np.ndarray], recipe: Recipe, max_frames: int, draw_seed: int | None = None
 ) -> pa.Table:
     """The clip rows of the blocks whose numbers are in the column `id`, with `epoch` and `step`."""

@@ -65,6 +65,7 @@ def fit(
 
         def show(row: dict[str, Any]) -> None:
             meter.update(row["step"], f"loss {row['loss']:.3f}")
+            trackers.log(row)
             if on_row is not None:
                 on_row(row)
 
@@ -72,7 +73,6 @@ def fit(
             context.path(stage, "metrics.jsonl"),
             start_step=start,
             on_row=show,
-            trackers=trackers,
             stall_seconds=resources.stall_seconds,
             console=context.console,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+import time
 import types
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -78,10 +79,14 @@ class Broken(Tracker):
 class Heard(Tracker):
     def __init__(self) -> None:
         self.steps: list[int] = []
+        self.beats = 0
         self.closed = False
 
     def log(self, row: Mapping[str, Any]) -> None:
         self.steps.append(row["step"])
+
+    def beat(self) -> None:
+        self.beats += 1
 
     def close(self) -> None:
         self.closed = True
@@ -96,13 +101,23 @@ def test_a_tracker_that_fails_is_told_of_once_and_the_others_go_on() -> None:
     with Trackers({"MLflow": unreachable, "broken": Broken, "heard": lambda: heard}, console) as trackers:
         for row in rows(1, 3):
             trackers.log(row)
-            trackers.beat()
     assert heard.steps == [1, 2, 3]
     assert heard.closed
     printed = console.file.getvalue()  # type: ignore[attr-defined]
     assert printed.count("left out") == 2
     assert "MLflow failed and is left out until the next stage: ConnectionError: nobody answers" in printed
     assert "broken failed and is left out until the next stage: OSError: no space left" in printed
+
+
+def test_trackers_have_time_to_work_while_nothing_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signdpo.monitoring.trackers.BEAT_SECONDS", 0.02)
+    heard = Heard()
+    with Trackers({"heard": lambda: heard}, Console(file=StringIO())):
+        deadline = time.monotonic() + 10
+        while heard.beats < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+    assert heard.beats >= 3
+    assert heard.steps == []
 
 
 @pytest.mark.parametrize(("key", "package"), [("wandb", "wandb"), ("mlflow", "mlflow-skinny")])

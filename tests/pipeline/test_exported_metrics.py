@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import pytest
 import ray
+import ray.train
 from boards import load_board, metrics_in, queries_of
+from ray.train import FailureConfig, RunConfig, ScalingConfig
+from ray.train.torch import TorchTrainer
 from small_runs import SmallRun
 from test_caching import align_again
 
@@ -78,3 +85,32 @@ def test_every_metric_of_the_board_is_exported(small_run: SmallRun, tmp_path: Pa
     assert scraper.labelled("ray_data_output_rows", "GenerateNegatives") or scraper.labelled(
         "ray_data_output_rows", "FollowPolicy"
     )
+
+
+def die_once(settings: dict[str, Any]) -> None:
+    marker = Path(settings["marker"])
+    if not marker.exists():
+        marker.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    ray.train.report({"step": 1})
+
+
+@pytest.mark.long
+def test_a_killed_training_worker_is_counted(ray_cluster: None, tmp_path: Path) -> None:
+    scraper = Scraper()
+    with scraper.watching():
+        TorchTrainer(
+            die_once,
+            train_loop_config={"marker": str(tmp_path / "died")},
+            scaling_config=ScalingConfig(num_workers=1),
+            run_config=RunConfig(
+                name="killed",
+                storage_path=str(tmp_path),
+                failure_config=FailureConfig(max_failures=1),
+                callbacks=[CountRestarts({"run": "killed", "stage": "align"})],
+            ),
+        ).fit()
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not scraper.labelled("ray_signdpo_restarts_total", 'run="killed"') and time.monotonic() < deadline:
+            time.sleep(1.0)
+    assert scraper.labelled("ray_signdpo_restarts_total", 'run="killed"')
