@@ -27,6 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from signdpo.config import Config, ConfigError, SalienceConfig, load_config
+from signdpo.console import open_console
 from signdpo.corpora.clips import read_clips
 from signdpo.evaluation.guidance import GUIDANCES, score_guidance
 from signdpo.evaluation.ratios import Ratio
@@ -54,7 +55,7 @@ Scored = TypeVar("Scored")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    console = Console()
+    console = open_console()
     try:
         if options.name == "perturber":
             return int(options.run(options))

@@ -19,9 +19,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
+from signdpo.console import open_console
 from signdpo.evaluation.bleurt import bleurt
 from signdpo.evaluation.metrics import DEFAULT_TOKENIZERS, PROTOCOLS, TOKENIZERS, score
 from signdpo.evaluation.significance import PairedBootstrap, paired_bootstrap
@@ -49,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.run_dir:
             from signdpo.pipeline.run import evaluate_run  # brings torch and Ray, which scoring text does not need
 
-            evaluate_run(options.run_dir, Console())
+            evaluate_run(options.run_dir, open_console())
             return 0
         results = evaluate_text(options)
     except ValueError as error:
@@ -152,7 +152,7 @@ def print_table(systems: dict[str, dict[str, Any]], signature: str, comparison: 
     for title, key, form in ROWS:
         if all(key in scores for scores in systems.values()):
             table.add_row(title, *(form.format(scores[key]) for scores in systems.values()))
-    console = Console()
+    console = open_console()
     console.print(table)
     if comparison:
         console.print(

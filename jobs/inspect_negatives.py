@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from signdpo.config import ConfigError
+from signdpo.console import open_console
 
 
 def main() -> int:
@@ -27,7 +28,7 @@ def main() -> int:
     parser.add_argument("--out", default="gallery", metavar="DIR", help="local folder for the gallery (gallery)")
     parser.add_argument("--gif", action="store_true", help="an animation of each clip, too")
     arguments = parser.parse_args()
-    console = Console()
+    console = open_console()
     try:
         inspect(arguments, console)
     except (ConfigError, FileNotFoundError) as error:

@@ -17,11 +17,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from signdpo.config import Config, ConfigError, load_config
+from signdpo.console import open_console
 from signdpo.corpora.clips import Manifest, keypoints_of, read_clips, read_quarantine
 from signdpo.corpora.ingest import commonest_reasons, ingest
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.survey import SplitSurvey, survey
-from signdpo.pipeline.cluster import start_ray
+from signdpo.pipeline.cluster import begin_ray
 from signdpo.pipeline.progress import Meter
 from signdpo.skeleton.drawing import draw_strip
 
@@ -38,7 +39,7 @@ def main() -> int:
     action.add_argument("--check", action="store_true", help="only look at labels and file names: no clip is read")
     parser.add_argument("--picture", metavar="FILE", help="with --out, draw a few of the clips, for example clips.png")
     arguments = parser.parse_args()
-    console = Console()
+    console = open_console()
     try:
         config = load_config(arguments.config, arguments.set)
         if arguments.check:
@@ -56,7 +57,7 @@ def main() -> int:
 def prepare(console: Console, config: Config, directory: str) -> None:
     """Store the corpus and print what is in it."""
     source = open_source(config.corpus)
-    start_ray(config)
+    begin_ray(config, "clips")
     with Meter(console, "clips", total=None, unit="clips") as meter:
         manifest = ingest(source, directory, config.corpus, progress=lambda done, total: meter.update(done))
     print_summary(console, manifest, directory)

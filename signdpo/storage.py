@@ -6,12 +6,15 @@ import hashlib
 import json
 import os
 import tempfile
+import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fsspec
+
+from signdpo.patience import patient
 
 
 def is_local(uri: str) -> bool:
@@ -27,8 +30,16 @@ def join(uri: str, *parts: str) -> str:
     return "/".join([uri.rstrip("/"), *parts])
 
 
-def exists(uri: str) -> bool:
+def open_storage(uri: str) -> tuple[Any, str]:
+    """The filesystem of a URI, what it remembers of listings forgotten since others write too, and the path on it."""
     filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem.invalidate_cache()
+    return filesystem, path
+
+
+@patient
+def exists(uri: str) -> bool:
+    filesystem, path = open_storage(uri)
     return bool(filesystem.exists(path))
 
 
@@ -40,13 +51,20 @@ class FileInfo:
     stamp: str
 
 
+@patient
 def list_folder(uri: str) -> dict[str, FileInfo]:
     """Files and folders in a folder by name, those written a moment ago included; empty if there is no folder."""
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    filesystem.invalidate_cache()
+    filesystem, path = open_storage(uri)
     if not filesystem.isdir(path):
         return {}
     return {str(item["name"]).rstrip("/").rsplit("/", 1)[-1]: _info(item) for item in filesystem.ls(path, detail=True)}
+
+
+@patient
+def list_tree(uri: str) -> dict[str, FileInfo]:
+    """All files under a folder by their names relative to it; empty if there is no folder."""
+    filesystem, path = open_storage(uri)
+    return {name[len(path) + 1 :]: _info(item) for name, item in filesystem.find(path, detail=True).items()}
 
 
 def list_files(root: str, names: Iterable[str]) -> dict[str, FileInfo]:
@@ -70,32 +88,48 @@ def _info(item: dict[str, Any]) -> FileInfo:
     return FileInfo(int(item["size"] or 0), str(stamp))
 
 
+@patient
 def read_text(uri: str) -> str:
-    with fsspec.open(uri, "r", encoding="utf-8") as file:
-        return str(file.read())
+    filesystem, path = open_storage(uri)
+    return str(filesystem.cat_file(path).decode("utf-8"))
 
 
 def read_bytes(uri: str, limit: int) -> bytes:
     """At most `limit` bytes of a file. Raises `FileNotFoundError` and its kin."""
     if not is_local(uri):
-        with fsspec.open(uri, "rb") as remote:
-            return bytes(remote.read(limit))
+        return _read_remote(uri, limit)
     # fsspec takes longer to open a local file than a clip takes to be read, and `read` first allocates what it is asked
     # for.
     with open(uri.removeprefix("file://"), "rb") as local:
         return local.read(min(limit, os.fstat(local.fileno()).st_size + 1))
 
 
-def write_text(uri: str, text: str) -> None:
+@patient
+def _read_remote(uri: str, limit: int) -> bytes:
+    with fsspec.open(uri, "rb") as remote:
+        return bytes(remote.read(limit))
+
+
+@patient
+def write_bytes(uri: str, content: bytes) -> None:
     """Write a whole file or nothing: on a local disk through a rename, on object stores a put is already atomic."""
-    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem, path = open_storage(uri)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     if not is_local(uri):
-        filesystem.pipe_file(path, text.encode())
+        filesystem.pipe_file(path, content)
         return
-    temporary = Path(f"{path}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    # Two may write at once: Ray may run a task again while its first run is still dying.
+    partial = Path(f"{path}.{uuid.uuid4().hex[:8]}.partial")
+    try:
+        partial.write_bytes(content)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(uri: str, text: str) -> None:
+    """Write a text file whole or not at all, as UTF-8."""
+    write_bytes(uri, text.encode())
 
 
 def read_json(uri: str) -> Any:
@@ -108,34 +142,62 @@ def write_json(uri: str, value: Any) -> None:
     write_text(uri, text.encode(errors="backslashreplace").decode())
 
 
-def put_file(file: str | Path, uri: str) -> None:
+def put_folder(folder: str | Path, uri: str) -> None:
+    """Copy a local folder to `uri`, replacing what is there."""
+    remove_folder(uri)
+    _make_folder(uri)
+    for file in sorted(Path(folder).rglob("*")):
+        if file.is_file():
+            put_file(join(uri, file.relative_to(folder).as_posix()), file)
+
+
+@patient
+def remove_folder(uri: str) -> None:
+    """Delete a folder and all in it, if it is there."""
+    filesystem, path = open_storage(uri)
+    if filesystem.exists(path):
+        filesystem.rm(path, recursive=True)
+
+
+@patient
+def _make_folder(uri: str) -> None:
+    filesystem, path = open_storage(uri)
+    filesystem.makedirs(path, exist_ok=True)
+
+
+@patient
+def put_file(uri: str, file: str | Path) -> None:
     """Copy a local file to `uri`, replacing what is there."""
-    filesystem, path = fsspec.core.url_to_fs(uri)
+    filesystem, path = open_storage(uri)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     filesystem.put_file(str(file), path)
 
 
-def put_folder(folder: str | Path, uri: str) -> None:
-    """Copy a local folder to `uri`, replacing what is there."""
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    if filesystem.exists(path):
-        filesystem.rm(path, recursive=True)
-    filesystem.makedirs(path, exist_ok=True)
-    for file in sorted(Path(folder).rglob("*")):
-        if file.is_file():
-            put_file(file, f"{uri.rstrip('/')}/{file.relative_to(folder).as_posix()}")
-
-
 def fetch_folder(uri: str) -> str:
-    """A local folder with the content of `uri`: the folder itself where it is local, else a kept download."""
+    """A local folder with the content of `uri`: the folder itself where it is local, else a download.
+
+    Downloads are kept under what a listing tells of the content, so that another under the same URI is fetched anew.
+    """
     if is_local(uri):
         return absolute(uri)
-    target = Path(tempfile.gettempdir()) / "signdpo" / hashlib.sha256(uri.encode()).hexdigest()[:16]
-    filesystem, path = fsspec.core.url_to_fs(uri)
-    if target.exists():
-        return str(target)
-    with tempfile.TemporaryDirectory(prefix="signdpo-") as partial:
-        filesystem.get(path, f"{partial}/content", recursive=True)
+    content = sorted((name, info.size, info.stamp) for name, info in list_tree(uri).items())
+    if not content:
+        raise FileNotFoundError(f"{uri}: there is no such folder, or nothing in it")
+    key = hashlib.sha256(json.dumps([uri, content]).encode()).hexdigest()[:16]
+    target = Path(tempfile.gettempdir()) / "signdpo" / key
+    if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
-        Path(f"{partial}/content").rename(target)
+        _download(uri, target)
     return str(target)
+
+
+@patient
+def _download(uri: str, target: Path) -> None:
+    filesystem, path = open_storage(uri)
+    with tempfile.TemporaryDirectory(prefix="partial-", dir=target.parent) as partial:
+        filesystem.get(path, f"{partial}/content", recursive=True)
+        try:
+            Path(f"{partial}/content").rename(target)
+        except OSError:
+            if not target.exists():  # else another process of this node was faster
+                raise

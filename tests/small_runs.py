@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
+import pickle
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from signdpo.config import Config
 
@@ -48,3 +52,30 @@ class SmallRun:
     directory: Path
     outputs: dict[str, dict[str, Any]]
     printed: str
+
+
+def uni_sign_corpus(root: Path) -> Path:
+    """24 + 4 + 4 clips of a moving right hand; the first two training clips are damaged."""
+    rng = np.random.default_rng(0)
+    (root / "pose_format").mkdir(parents=True)
+    for split, count in (("train", 24), ("dev", 4), ("test", 4)):
+        labels = {}
+        for index in range(count):
+            name = f"{split}_{index}"
+            words = rng.choice(["cat", "dog", "sees", "the", "red", "house", "runs", "home"], size=4)
+            labels[name] = {
+                "name": name,
+                "gloss": [],
+                "text": f"{' '.join(words)} {index}",
+                "video_path": f"{name}.mp4",
+            }
+            frames = [rng.uniform(0.3, 0.7, (1, 133, 2)) for _ in range(12)]
+            pose = {"keypoints": frames, "scores": [np.ones((1, 133)) for _ in frames]}
+            (root / "pose_format" / f"{name}.pkl").write_bytes(pickle.dumps(pose))
+        (root / f"labels.{split}").write_bytes(gzip.compress(pickle.dumps(labels)))
+    whole = (root / "pose_format" / "train_0.pkl").read_bytes()
+    (root / "pose_format" / "train_0.pkl").write_bytes(whole[: len(whole) // 2])
+    frames = [np.full((1, 133, 2), np.nan) for _ in range(12)]
+    broken = {"keypoints": frames, "scores": [np.ones((1, 133)) for _ in frames]}
+    (root / "pose_format" / "train_1.pkl").write_bytes(pickle.dumps(broken))
+    return root

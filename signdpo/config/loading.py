@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from signdpo.config.base import did_you_mean
+from signdpo.config.resources import lay_preset
 from signdpo.config.tree import Config
 from signdpo.storage import exists, read_text
 
@@ -22,7 +23,8 @@ class ConfigError(ValueError):
 def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
     """Lay a YAML file over the defaults, and `key=value` overrides over both, values parsed as YAML.
 
-    Mappings such as `dpo.weights` are merged key by key; lists and values are replaced.
+    Mappings such as `dpo.weights` are merged key by key; lists and values are replaced. The name of a preset in the
+    place of `resources` stands for all its values.
 
     Raises:
         ConfigError: naming the key, what was found and the remedy.
@@ -37,7 +39,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
             raise ConfigError(f"--config {path} is not valid YAML: {error}") from error
         if not isinstance(given, dict):
             raise ConfigError(f"--config {path} must hold a mapping of sections, found {type(given).__name__}")
-        _merge(tree, given)
+        _lay_over(tree, given)
     return parse_config(tree, overrides)
 
 
@@ -62,7 +64,15 @@ def _apply_override(tree: dict[str, Any], override: str) -> None:
         raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
     for part in reversed(key.split(".")):
         given = {part: given}
-    _merge(tree, given)
+    _lay_over(tree, given)
+
+
+def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
+    """Lay what a user gives over the whole tree, in place."""
+    try:
+        _merge(tree, {key: lay_preset(value) if key == "resources" else value for key, value in given.items()})
+    except ValueError as error:
+        raise ConfigError(str(error)) from error
 
 
 def _merge(tree: dict[str, Any], given: Mapping[str, Any]) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -22,10 +21,11 @@ import pyarrow.dataset
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
+from signdpo.patience import patient
 from signdpo.skeleton.clip import BadClipError, Clip, draw_frames, sample_frames, sampled_spans
 from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
 from signdpo.skeleton.normalisation import normalise
-from signdpo.storage import is_local, join, read_text, write_text
+from signdpo.storage import join, read_text, write_bytes, write_text
 
 # Keypoints are flat: nested lists leave Arrow for pickled objects in Ray, and crawl.
 CLIP_SCHEMA: Final = pa.schema(
@@ -114,15 +114,14 @@ def write_parquet(uri: str, table: pa.Table) -> None:
     # No two coordinates are equal, so dictionaries only cost. Splitting bytes would save another quarter of the space,
     # but few readers other than Arrow know it for half precision.
     pq.write_table(table, buffer, compression="zstd", use_dictionary=False)
+    write_bytes(uri, memoryview(buffer.getvalue()).tobytes())
+
+
+@patient
+def read_parquet(uri: str, schema: pa.Schema | None = None) -> pa.Table:
+    """Read one Parquet file."""
     filesystem, path = fsspec.core.url_to_fs(uri)
-    filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
-    if not is_local(uri):
-        filesystem.pipe_file(path, buffer.getvalue().to_pybytes())
-        return
-    # Ray may run a task again while its first run is still dying: each has a temporary file of its own.
-    temporary = Path(f"{path}.{os.getpid()}.partial")
-    temporary.write_bytes(memoryview(buffer.getvalue()))
-    temporary.replace(path)
+    return pq.read_table(path, filesystem=filesystem, schema=schema)
 
 
 def shard_files(directory: str, split: str) -> list[str]:
@@ -150,10 +149,23 @@ def read_clips(directory: str | Path, split: str, columns: Sequence[str] | None 
     Raises:
         FileNotFoundError: if the split is not there.
     """
-    filesystem, _ = fsspec.core.url_to_fs(str(directory))
-    paths = shard_files(str(directory), split)
+    return _read_files(str(directory), shard_files(str(directory), split), columns)
+
+
+@patient
+def _read_files(directory: str, paths: list[str], columns: Sequence[str] | None) -> pa.Table:
+    filesystem, _ = fsspec.core.url_to_fs(directory)
     shards = pa.dataset.dataset(paths, schema=CLIP_SCHEMA, filesystem=filesystem, format="parquet")
     return shards.to_table(columns=None if columns is None else list(columns))
+
+
+@patient
+def read_shard(directory: str, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one of the `shard_files` of a directory."""
+    filesystem, _ = fsspec.core.url_to_fs(directory)
+    return pq.read_table(
+        path, filesystem=filesystem, schema=CLIP_SCHEMA, columns=None if columns is None else list(columns)
+    )
 
 
 class SplitSummary(BaseModel):

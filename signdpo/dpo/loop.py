@@ -26,6 +26,7 @@ from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.negatives.statistics import batch_statistics
 from signdpo.storage import fetch_folder
 from signdpo.training.feed import Feed
+from signdpo.training.ledger import Ledger
 from signdpo.training.state import new_state
 from signdpo.training.versions import Publisher
 from signdpo.training.workers import gather, rank_and_world, score_dev
@@ -61,9 +62,9 @@ def train_dpo(settings: dict[str, Any]) -> None:
     """Align the policy on the stream `train`; report every few steps, checkpoint and score dev at the planned steps.
 
     Args:
-        settings: `config` (`Config`), `reference` (folder), `reference_hash`, `clips` (folder), `steps`,
-            `epoch_steps` (last step of each epoch, counted from 1), `board` (`PolicyBoard` that generators follow, or
-            None).
+        settings: `config` (`Config`), `reference` (folder), `reference_hash`, `clips` (folder), `warm_steps` and
+            `epoch_steps` (after which the share of time spent waiting is told, the last of each epoch, counted from 1),
+            `ledger` (folder), `board` (`PolicyBoard` that generators follow, or None), and those of `fit`.
     """
     config: Config = settings["config"]
     device = ray.train.torch.get_device()
@@ -71,13 +72,15 @@ def train_dpo(settings: dict[str, Any]) -> None:
     policy = Policy.load(fetch_folder(settings["reference"]))
     check_reference(policy.hash(), settings["reference_hash"], settings["reference"])
     policy.model.to(device)
-    state = new_state(policy, config.dpo, total_steps=settings["steps"], reference=settings["reference_hash"])
+    state = new_state(policy, config.dpo, settings)
     # No dropout, and BatchNorm frozen: at step zero the policy must score exactly as the reference did.
     policy.model.eval()
     parallel = ray.train.torch.prepare_model(PreferenceStep(policy.model))
     dev = read_clips(settings["clips"], "dev")
-    board = settings["board"] if rank_and_world()[0] == 0 else None
+    rank, _ = rank_and_world()
+    board = settings["board"] if rank == 0 else None
     publisher = Publisher(board, policy.model, every=config.negatives.refresh_every, step=state.step)
+    ledger = Ledger(settings["ledger"], rank=rank, step=state.step)
     feed = Feed("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
     generators: set[str] = set()
     for batch in feed:
@@ -86,6 +89,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
         if config.negatives.policy == "current":
             metrics["policy_version_lag"] = float(np.mean(state.step - batch["policy_version"]))
         update = state.update(loss, clip_grad_norm=config.dpo.clip_grad_norm)
+        ledger.record(batch)
         publisher.advance(state.step)
         metrics = _mean_over_workers(metrics) | update
         metrics |= {
@@ -96,12 +100,11 @@ def train_dpo(settings: dict[str, Any]) -> None:
         }
         if state.step == settings["warm_steps"] or state.step in settings["epoch_steps"]:
             metrics["wait_share"] = feed.wait_share()
-        if state.step % config.dpo.checkpoint_every == 0 or state.step == settings["steps"]:
+        due = state.step % config.dpo.checkpoint_every == 0 or state.step == settings["steps"]
+        if due:
             metrics |= score_dev(policy, dev, config)
-            with state.checkpoint() as checkpoint:
-                ray.train.report(metrics, checkpoint=checkpoint, checkpoint_dir_name=f"checkpoint_{state.step:07d}")
-        else:
-            ray.train.report(metrics)
+            ledger.commit(state.step)
+        state.report(metrics, checkpoint=due)
 
 
 def check_reference(found: str, expected: str, where: str) -> None:

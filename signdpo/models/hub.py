@@ -17,5 +17,5 @@ def load_pretrained(auto: Any, path: str, key: str = "policy.language_model.path
         return auto.from_pretrained(path)
     except (OSError, ValueError, ImportError) as error:
         raise ConfigError(
-            f"{key}={path}: neither a folder with a T5-family model nor a reachable hub name ({error})"
+            f"{key}={path}: neither a folder with a language model nor a reachable hub name ({error})"
         ) from error

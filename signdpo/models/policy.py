@@ -23,6 +23,7 @@ from signdpo.models.hub import load_pretrained
 from signdpo.models.tokenizer import train_tokenizer
 from signdpo.models.translator import SignTranslator, SignTranslatorConfig
 from signdpo.models.uni_sign import LANGUAGES, load_uni_sign
+from signdpo.storage import fetch_folder
 
 UNI_SIGN = "uni_sign:"  # in `policy.init`, before the path of a checkpoint
 
@@ -100,7 +101,7 @@ def build_policy(config: Config, texts: Sequence[str]) -> Policy:
     """
     if config.policy.init is not None:
         named = uni_sign_of(config)
-        return Policy.load(config.policy.init) if named is None else Policy.from_uni_sign(*named)
+        return Policy.load(fetch_folder(config.policy.init)) if named is None else Policy.from_uni_sign(*named)
     torch.manual_seed(config.seed)
     settings = config.policy.language_model
     language_model = None

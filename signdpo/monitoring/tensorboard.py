@@ -59,4 +59,4 @@ class TensorBoardTracker(Tracker):
 
     def _upload(self) -> None:
         for file in sorted(Path(self.place).iterdir()):
-            put_file(file, f"{self.folder}/{file.name}")
+            put_file(f"{self.folder}/{file.name}", file)

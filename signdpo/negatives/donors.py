@@ -6,13 +6,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from signdpo.corpora.clips import keypoints_of, shard_files, shorten_row
+from signdpo.corpora.clips import keypoints_of, read_shard, shard_files, shorten_row
 from signdpo.negatives.seeding import integer
 from signdpo.seeding import derive_seed
 
@@ -38,12 +36,11 @@ class DonorPool:
     def load(cls, clips: str, *, count: int, seed: int, max_frames: int) -> DonorPool:
         """Draw up to `count` training clips of a clips directory, from a few of its shards."""
         files = shard_files(clips, "train")
-        filesystem, _ = fsspec.core.url_to_fs(clips)
         rng = np.random.default_rng(derive_seed(seed, "donors"))
         shards = [files[index] for index in rng.permutation(len(files))[:DONOR_SHARDS]]
         rows: list[dict[str, Any]] = []
         for place, shard in enumerate(shards):
-            table = pq.read_table(shard, filesystem=filesystem, columns=COLUMNS)
+            table = read_shard(clips, shard, COLUMNS)
             wanted = (count - len(rows)) // (len(shards) - place)  # an even share of what is still to be drawn
             drawn = rng.permutation(len(table))[:wanted]
             rows += [shorten_row(row, max_frames) for row in table.take(drawn).to_pylist()]

@@ -8,8 +8,9 @@ import torch
 from transformers import PreTrainedTokenizerBase
 
 from signdpo.config import PerturberConfig
+from signdpo.negatives.continuations import ContinuationPerturber
 from signdpo.negatives.edits import EditPerturber
-from signdpo.negatives.perturber import LanguagePerturber
+from signdpo.negatives.perturber import LanguagePerturber, pretrained_perturber
 from signdpo.negatives.rules import RulePerturber
 from signdpo.seeding import derive_seed
 
@@ -18,7 +19,7 @@ Lesson = tuple[list[str], list[str]]  # sources and targets of a step
 
 def new_learner(
     config: PerturberConfig, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_tokens: int, seed: int
-) -> LanguagePerturber | EditPerturber:
+) -> LanguagePerturber | ContinuationPerturber | EditPerturber:
     """The perturber the configuration names, not yet trained.
 
     Args:
@@ -29,7 +30,7 @@ def new_learner(
         seed: of random weights.
     """
     if config.path is not None:
-        return LanguagePerturber.pretrained(config.path, max_tokens=max_tokens)
+        return pretrained_perturber(config.path, max_tokens=max_tokens)
     if config.architecture == "edits":
         return EditPerturber.fresh(texts, d_model=config.d_model, seed=seed)
     torch.manual_seed(seed)

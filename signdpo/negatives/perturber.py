@@ -13,7 +13,10 @@ from typing import Any, Protocol
 
 import torch
 from transformers import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_MASKED_LM_MAPPING,
     AutoConfig,
+    AutoModelForCausalLM,
     AutoModelForSeq2SeqLM,
     AutoTokenizer,
     PreTrainedTokenizerBase,
@@ -25,13 +28,12 @@ from signdpo.config import ConfigError, PerturberConfig
 from signdpo.models.batch import tokenize
 from signdpo.models.hub import load_pretrained
 from signdpo.models.translator import IGNORED
+from signdpo.negatives.continuations import ContinuationPerturber
 from signdpo.negatives.edits import EditPerturber
 from signdpo.negatives.rules import RulePerturber
-from signdpo.negatives.sampling import SeededSampling
-from signdpo.seeding import derive_seed
+from signdpo.negatives.sampling import EXTRA_TOKENS, sample_sentences
 
 PATH_KEY = "negatives.perturber.path"
-EXTRA_TOKENS = 8  # a wrong sentence may be so much longer than its reference
 
 
 class Perturber(Protocol):
@@ -70,23 +72,6 @@ class LanguagePerturber:
         )
         return cls(T5ForConditionalGeneration(settings), tokenizer, max_tokens)
 
-    @classmethod
-    def pretrained(cls, path: str, *, max_tokens: int) -> LanguagePerturber:
-        """The T5, mT5 or BART in a folder or of a hub name, to be fine-tuned.
-
-        Raises:
-            ConfigError: if there is none, or if it is no encoder-decoder.
-        """
-        if not load_pretrained(AutoConfig, path, PATH_KEY).is_encoder_decoder:
-            raise ConfigError(f"{PATH_KEY}={path} is a causal language model: name an encoder-decoder (T5, mT5, BART)")
-        model = load_pretrained(AutoModelForSeq2SeqLM, path, PATH_KEY)
-        return cls(model, load_pretrained(AutoTokenizer, path, PATH_KEY), max_tokens)
-
-    @classmethod
-    def load(cls, folder: str | Path, *, max_tokens: int) -> LanguagePerturber:
-        model = AutoModelForSeq2SeqLM.from_pretrained(folder)
-        return cls(model.eval(), AutoTokenizer.from_pretrained(folder), max_tokens)
-
     def save(self, folder: str | Path) -> None:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
@@ -99,25 +84,35 @@ class LanguagePerturber:
         inputs = ids.masked_fill(~mask, self.tokenizer.pad_token_id)
         return self.model(input_ids=inputs, attention_mask=mask.long(), labels=labels).loss
 
-    @torch.no_grad()
     def propose(self, references: Sequence[str], seeds: Sequence[int], *, candidates: int) -> list[list[str]]:
         """Sample candidate sentences for each reference; row `i` depends on `references[i]` and `seeds[i]` alone."""
-        ids = tokenize(self.tokenizer, references, max_tokens=self.max_tokens).repeat_interleave(candidates, dim=0)
-        ids = ids.to(self.model.device)
+        ids = tokenize(self.tokenizer, references, max_tokens=self.max_tokens).to(self.model.device)
         mask = ids != IGNORED
-        limits = (mask.sum(1) + EXTRA_TOKENS).clamp_max(self.max_tokens)  # each row its own, whatever the batch allows
-        streams = [derive_seed(seed, candidate) for seed in seeds for candidate in range(candidates)]
-        decoded = self.model.generate(
-            input_ids=ids.masked_fill(~mask, self.tokenizer.pad_token_id),
-            attention_mask=mask.long(),
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=int(limits.max()),
-            logits_processor=[SeededSampling(streams)],
+        inputs = ids.masked_fill(~mask, self.tokenizer.pad_token_id)
+        limits = (mask.sum(1) + EXTRA_TOKENS).clamp_max(self.max_tokens)
+        return sample_sentences(self.model, self.tokenizer, inputs, mask, limits, seeds, candidates=candidates)
+
+
+def pretrained_perturber(path: str, *, max_tokens: int) -> LanguagePerturber | ContinuationPerturber:
+    """The T5, mT5, BART or causal language model in a folder or of a hub name, in float32, to be fine-tuned.
+
+    Raises:
+        ConfigError: if there is none, if it is of another kind, or if its tokenizer cannot end a sentence.
+    """
+    config = load_pretrained(AutoConfig, path, PATH_KEY)
+    if not config.is_encoder_decoder and (
+        type(config) not in MODEL_FOR_CAUSAL_LM_MAPPING or type(config) in MODEL_FOR_MASKED_LM_MAPPING
+    ):
+        raise ConfigError(
+            f"{PATH_KEY}={path} is a {config.model_type}, which writes no sentences: "
+            "name an encoder-decoder (T5, mT5, BART) or a causal language model (GPT-2, Qwen, Llama)"
         )
-        kept = [row[1 : 1 + limit] for row, limit in zip(decoded.tolist(), limits.tolist(), strict=True)]
-        texts = [text.strip() for text in self.tokenizer.batch_decode(kept, skip_special_tokens=True)]
-        return [texts[row : row + candidates] for row in range(0, len(texts), candidates)]
+    tokenizer = load_pretrained(AutoTokenizer, path, PATH_KEY)
+    if tokenizer.eos_token_id is None:
+        raise ConfigError(f"{PATH_KEY}={path}: its tokenizer has no eos_token, so no sentence would end: give it one")
+    if config.is_encoder_decoder:
+        return LanguagePerturber(load_pretrained(AutoModelForSeq2SeqLM, path, PATH_KEY).float(), tokenizer, max_tokens)
+    return ContinuationPerturber(load_pretrained(AutoModelForCausalLM, path, PATH_KEY).float(), tokenizer, max_tokens)
 
 
 def load_perturber(
@@ -131,7 +126,7 @@ def load_perturber(
     learned = (
         EditPerturber.load(folder)
         if config.architecture == "edits"
-        else LanguagePerturber.load(folder, max_tokens=max_tokens)
+        else pretrained_perturber(str(folder), max_tokens=max_tokens)
     )
-    learned.model.to(device)
+    learned.model.eval().to(device)
     return learned

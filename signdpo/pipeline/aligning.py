@@ -15,12 +15,15 @@ from signdpo.monitoring.drift import DriftWatch
 from signdpo.negatives.statistics import run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker, on_actors
 from signdpo.pipeline.caching import cached_negatives, decided_by
+from signdpo.pipeline.nodes import on_this_node
 from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
 from signdpo.storage import fetch_folder
+from signdpo.training.ledger import check_ledger
 from signdpo.training.versions import Follower, PolicyBoard
 
 SCORE = "eval_bleu4"
@@ -41,20 +44,21 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     )
     arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
     made = (context.name, *arguments)
-    cache, board = None, None
+    watchdog = Watchdog(context.console, config.resources)
+    hangs, cache, board, ledger = watchdog.board, None, None, context.path("align", f"ledger-{key}")
     if config.negatives.mode == "cached":
         decided = decided_by(config, before, context.perturber)
         cache = cached_negatives(context, decided, store, schedule, arguments)
     if config.negatives.policy == "current":
-        board = PolicyBoard.remote()  # type: ignore[attr-defined]
+        board = PolicyBoard.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
 
     def stream(step: int) -> ray.data.Dataset:
         blocks = schedule.blocks(step)
         if cache is not None:
             return cache.stream(blocks)
         if board is not None:
-            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *made), config)
-        return on_actors(store.stream(blocks), GenerateNegatives, made, config)
+            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *made), config, hangs)
+        return on_actors(store.stream(blocks), GenerateNegatives, made, config, hangs)
 
     drift = DriftWatch(context.console)
 
@@ -62,29 +66,31 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         drift.see(row)
         _tell_epoch(context, row, schedule.epoch_steps)
 
-    result = fit(
+    checkpoints = fit(
         context,
         stage="align",
         key=key,
         loop=align_worker,
         settings={
-            "config": config,
             "reference": context.baseline,
             "reference_hash": reference_hash,
             "clips": context.path("clips"),
-            "steps": schedule.steps,
             "warm_steps": WARM_STEPS,
             "epoch_steps": schedule.epoch_steps,
             "board": board,
+            "ledger": ledger,
         },
+        identity={"reference": reference_hash, **schedule.identity(store.ids)},
         total_steps=schedule.steps,
         workers=config.resources.workers,
         cpus=config.resources.cpus_per_worker,
         score=SCORE,
+        watchdog=watchdog,
         stream=stream,
         on_row=on_row,
     )
-    best = keep_best(result, context.aligned, SCORE)
+    context.console.print(f"  {check_ledger(ledger, store.ids, epochs=config.dpo.epochs)}")
+    best = keep_best(context, checkpoints, context.aligned, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
     negatives = run_statistics(read_metrics(context.path("align", "metrics.jsonl")))
     show_negatives(context, negatives)

@@ -19,15 +19,16 @@ import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.dataset
-import pyarrow.parquet as pq
 import ray.data
 
 from signdpo.config import Config, ConfigError, flat
-from signdpo.corpora.clips import CLIP_SCHEMA
+from signdpo.corpora.clips import CLIP_SCHEMA, read_parquet
+from signdpo.patience import patient
 from signdpo.pipeline.actors import CacheNegatives, on_actors
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Block, Schedule
 from signdpo.pipeline.stages import RunContext, input_key
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ClipStore, Recipe, scheduled
 from signdpo.storage import absolute, exists, fetch_folder, join, list_folder, read_json, write_json
 
@@ -136,19 +137,11 @@ def _generate(
     if missing:
         if len(missing) < len(blocks):
             context.console.print(f"  negatives: goes on after {len(blocks) - len(missing)} of {len(blocks)} parts")
-        made, done = (
-            on_actors(
-                store.stream(missing),
-                CacheNegatives,
-                (folder, context.name, *arguments),
-                context.config,
-                name=f"{context.name}-negatives",
-            ),
-            0,
-        )
-        with Meter(
-            context.console, "negatives", total=sum(len(block.rows) for block in missing), unit="clips"
-        ) as meter:
+        watchdog, done = Watchdog(context.console, context.config.resources), 0
+        stream, total = store.stream(missing), sum(len(block.rows) for block in missing)
+        given, name = (folder, context.name, *arguments), f"{context.name}-negatives"
+        made = on_actors(stream, CacheNegatives, given, context.config, watchdog.board, name=name)
+        with Meter(context.console, "negatives", total=total, unit="clips", watchdog=watchdog) as meter:
             for batch in made.iter_batches(batch_size=None):
                 done += int(np.sum(batch["rows"]))
                 meter.update(done)
@@ -205,9 +198,7 @@ class CachedNegatives:
         """
         names = read_json(join(folder, MANIFEST))["parts"]
         number, clips = {name: i for i, name in enumerate(names)}, {clip: i for i, clip in enumerate(store.ids)}
-        filesystem, path = fsspec.core.url_to_fs(folder)
-        files = pyarrow.dataset.dataset([f"{path}/{name}" for name in names], filesystem=filesystem, format="parquet")
-        rows = files.to_table(columns=["id", "epoch", "__filename"])
+        rows = _read_places(folder, names)
         part = np.array([number[str(file).rsplit("/", 1)[-1]] for file in rows["__filename"].to_pylist()])
         place = np.arange(len(part)) - np.searchsorted(part, part)  # parts come in order, each whole
         epoch, clip = rows["epoch"].to_numpy(), np.array([clips[clip] for clip in rows["id"].to_pylist()])
@@ -227,6 +218,14 @@ class CachedNegatives:
         return scheduled(len(blocks), gather_preferences, {"recipe": recipe})
 
 
+@patient
+def _read_places(folder: str, names: list[str]) -> pa.Table:
+    """`id`, `epoch` and `__filename` of all rows."""
+    filesystem, path = fsspec.core.url_to_fs(folder)
+    files = pyarrow.dataset.dataset([f"{path}/{name}" for name in names], filesystem=filesystem, format="parquet")
+    return files.to_table(columns=["id", "epoch", "__filename"])
+
+
 def gather_preferences(batch: dict[str, np.ndarray], recipe: Recipe) -> pa.Table:
     """The preference rows of the blocks whose numbers are in the column `id`; steps are those of this run."""
     tables = []
@@ -237,8 +236,5 @@ def gather_preferences(batch: dict[str, np.ndarray], recipe: Recipe) -> pa.Table
 
 
 def _read_parts(files: list[str]) -> list[pa.Table]:
-    filesystem, _ = fsspec.core.url_to_fs(files[0])
     with ThreadPoolExecutor(8) as pool:
-        return list(
-            pool.map(lambda file: pq.read_table(fsspec.core.strip_protocol(file), filesystem=filesystem), files)
-        )
+        return list(pool.map(read_parquet, files))

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import logging
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import ray
+import ray.data
 
-from signdpo.config import Config, ConfigError
+from signdpo.config import Config, ResourcesConfig
+from signdpo.corpora.ingest import CPUS_PER_SHARD
+from signdpo.pipeline.autoscaling import autoscaled
+from signdpo.pipeline.placement import Demand, Inventory, Part, check_placement
 
 # Ray Data's own tasks want one whole logical CPU now and then; without it a run hangs without a word.
 FREE_CPUS = 1.0
@@ -25,44 +28,63 @@ WORKER_ENVIRONMENT = {
 LOCAL_ENVIRONMENT = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_worker_maximum_startup_concurrency": "16"}
 
 
-@dataclass(frozen=True)
-class Demand:
-    """What one stage keeps running at the same time.
-
-    Args:
-        stage: its name.
-        cpus, gpus: logical, the free CPU included.
-        parts: what they are for, for the printed plan.
-    """
-
-    stage: str
-    cpus: float
-    gpus: float
-    parts: str
-
-
 def demands(config: Config) -> list[Demand]:
-    """The resources of each stage that trains or generates."""
+    """What each stage keeps running at the same time, in the order of the stages."""
     resources = config.resources
-    gpu = resources.gpus_per_worker if resources.use_gpu else 0.0
-    generators = resources.generators[0]
-    pretrain = resources.pretrain_workers * resources.cpus_per_pretrain_worker
-    align = resources.workers * resources.cpus_per_worker + generators * resources.cpus_per_generator
-    return [
-        Demand(
-            "pretrain",
-            pretrain + FREE_CPUS,
-            resources.pretrain_workers * gpu,
-            f"{resources.pretrain_workers} training worker(s) of {resources.cpus_per_pretrain_worker:g} CPU, 1 free",
-        ),
-        Demand(
-            "align",
-            align + FREE_CPUS,
-            resources.workers * gpu + generators * resources.gpus_per_generator,
-            f"{resources.workers} training worker(s) of {resources.cpus_per_worker:g} CPU, {generators} to "
-            f"{resources.generators[1]} generators of {resources.cpus_per_generator:g} CPU, 1 free",
-        ),
-    ]
+    least, most = resources.generators
+    task = Part("Ray Data task", {"CPU": FREE_CPUS})
+    generators = Part("generator", resources.of_generator(), least, most, _keys(resources, "generator"))
+    perturber_trainer, trainers = (_trainers(resources, "worker", count) for count in (1, resources.workers))
+    pretrainers = _trainers(resources, "pretrain_worker", resources.pretrain_workers)
+    planned = [Demand("clips", (Part("reader", {"CPU": CPUS_PER_SHARD}),))]
+    if config.policy.init is None:
+        planned.append(Demand("pretrain", (pretrainers, task)))
+    if config.negatives.perturber.kind == "learned":  # mines first, then trains
+        planned += [Demand("perturber", (generators, task)), Demand("perturber", (perturber_trainer,))]
+    if config.negatives.mode == "cached":  # makes all negatives first, then trains
+        planned += [Demand("align", (generators, task)), Demand("align", (trainers, task))]
+    else:
+        planned.append(Demand("align", (trainers, generators, task)))
+    return [*planned, Demand("evaluation", (generators, task))]
+
+
+def _trainers(resources: ResourcesConfig, name: str, count: int) -> Part:
+    each = resources.of_worker(getattr(resources, f"cpus_per_{name}"))
+    return Part("training worker", each, count, count, _keys(resources, name))
+
+
+def _keys(resources: ResourcesConfig, name: str) -> tuple[str, ...]:
+    """The keys that say how many of something there are and what each takes."""
+    kind = name.removeprefix("pretrain_")
+    gpus = (f"resources.gpus_per_{kind}",) if resources.use_gpu else ()
+    custom = (f"resources.{kind}_resources",) if getattr(resources, f"{kind}_resources") else ()
+    return f"resources.{name}s", f"resources.cpus_per_{name}", *gpus, *custom
+
+
+def begin_ray(config: Config, *stages: str) -> list[Demand]:
+    """Start or join Ray for the named stages, or all; the plan. Raises `ConfigError` if it can never be placed."""
+    if starts_here():
+        check_resources(config, *stages)  # before Ray takes its seconds
+    start_ray(config)
+    return check_resources(config, *stages)
+
+
+def check_resources(config: Config, *stages: str) -> list[Demand]:
+    """The plan of the named stages, or of all, if it can be placed on the nodes that there are or may come.
+
+    Where Ray is yet to be started here this is arithmetic alone, and takes no time.
+
+    Raises:
+        ConfigError: naming the stage, what it needs, what there is and which keys to change.
+    """
+    planned = [demand for demand in demands(config) if not stages or demand.stage in stages]
+    check_placement(planned, _machine(config) if starts_here() else _cluster())
+    return planned
+
+
+def starts_here() -> bool:
+    """Whether Ray is yet to be started on this machine, for this process alone."""
+    return not ray.is_initialized() and "RAY_ADDRESS" not in os.environ
 
 
 def start_ray(config: Config) -> None:
@@ -71,8 +93,9 @@ def start_ray(config: Config) -> None:
         os.environ.setdefault(name, value)
     if not ray.is_initialized():
         settings: dict[str, Any] = {}
-        if "RAY_ADDRESS" not in os.environ:
-            settings["num_cpus"] = config.resources.num_cpus
+        if starts_here():
+            # Not without an address: that would join whatever Ray was last started on this machine.
+            settings = {"address": "local", "num_cpus": config.resources.num_cpus}
             for name, value in LOCAL_ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
         ray.init(log_to_driver=False, logging_level="ERROR", **settings)
@@ -80,22 +103,22 @@ def start_ray(config: Config) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
+    context.raise_original_map_exception = True  # else only its text comes back, and nothing can tell what it was
 
 
-def check_resources(config: Config) -> list[Demand]:
-    """The plan, if the cluster can place it.
+def _machine(config: Config) -> Inventory:
+    """The one node that Ray will be on this machine."""
+    import torch  # knows the GPUs; too heavy for Ray's own processes, which import what lies around this module
 
-    Raises:
-        ConfigError: naming the stage, what it needs, what there is and which keys to change.
-    """
-    total = ray.cluster_resources()
-    planned = demands(config)
-    for demand in planned:
-        for kind, needed in (("CPU", demand.cpus), ("GPU", demand.gpus)):
-            if needed > total.get(kind, 0.0):
-                raise ConfigError(
-                    f"the {demand.stage} stage needs {needed:g} {kind}s ({demand.parts}), the cluster has "
-                    f"{total.get(kind, 0.0):g}: lower resources.workers, resources.generators or the CPUs of each"
-                    + (", or raise resources.num_cpus" if kind == "CPU" else ", or set resources.use_gpu=false")
-                )
-    return planned
+    num_cpus = config.resources.num_cpus
+    return Inventory(
+        ({"CPU": num_cpus, "GPU": torch.cuda.device_count()},),
+        name="this machine",
+        remedy=f"raise resources.num_cpus={num_cpus}, which may be more than there are",
+    )
+
+
+def _cluster() -> Inventory:
+    """The nodes of the cluster that this process has joined, and those that its autoscaler may add."""
+    nodes = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
+    return autoscaled(nodes) or Inventory(nodes)

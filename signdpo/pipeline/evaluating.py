@@ -11,6 +11,7 @@ from signdpo.pipeline.actors import Translate, on_actors
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ClipStore
 from signdpo.storage import join, write_json, write_text
 
@@ -44,11 +45,11 @@ def translate_splits(context: RunContext, policies: dict[str, str]) -> dict[str,
     store = ClipStore.load(context.path("clips"), *SPLITS, max_frames=config.corpus.max_frames)
     size = config.evaluation.batch_size
     schedule = Schedule(store.num_frames, epochs=1, batch_size=size, workers=1, seed=config.seed, shuffle=False)
-    translated = on_actors(
-        store.stream(schedule.blocks()), Translate, (config, policies), config, name=f"{context.name}-evaluation"
-    )
+    watchdog = Watchdog(context.console, config.resources)
+    stream, name = store.stream(schedule.blocks()), f"{context.name}-evaluation"
+    translated = on_actors(stream, Translate, (config, policies), config, watchdog.board, name=name)
     rows: dict[str, dict[str, Any]] = {}
-    with Meter(context.console, "evaluation", total=len(store), unit="clips") as meter:
+    with Meter(context.console, "evaluation", total=len(store), unit="clips", watchdog=watchdog) as meter:
         for batch in translated.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in batch.to_pylist():
                 if row["id"] in rows:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import tempfile
 from dataclasses import replace
 from typing import Any
@@ -20,9 +22,10 @@ from signdpo.pipeline.pretraining import held_out_rows
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.schedule import Schedule
 from signdpo.pipeline.stages import Outputs, RunContext
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ClipStore
 from signdpo.pipeline.training import fit, keep_best
-from signdpo.storage import join, put_folder, write_text
+from signdpo.storage import exists, fetch_folder, join, put_folder, read_json, write_json, write_text
 from signdpo.wording import folded
 
 FEWEST_FAILURES = 10
@@ -50,31 +53,49 @@ def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) ->
 def learn_failures(context: RunContext, before: dict[str, Outputs], key: str, texts: list[str]) -> int:
     """Mine `perturber/pairs` from the policy and train `perturber/model` on it; returns the number of pairs."""
     config = context.config
-    mined = mine_hypotheses(context, context.baseline)
-    failures = failures_among(mined, config.negatives.perturber)
-    context.console.print(f"  {len(failures)} of {len(mined)} mined sentences are wrong")
-    with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
-        pq.write_table(pa.Table.from_pylist(failures), f"{folder}/pairs.parquet")
-        pq.write_table(pa.table({"text": texts}), f"{folder}/texts.parquet")
-        put_folder(folder, context.path("perturber", "pairs"))
-    result = fit(
+    failures = mined_failures(context, key, texts)
+    checkpoints = fit(
         context,
         stage="perturber",
         key=key,
         loop=perturber_worker,
         settings={
-            "config": config,
             "policy": context.baseline,
-            "policy_hash": before["pretrain"]["policy_hash"],
             "pairs": context.path("perturber", "pairs"),
         },
+        identity={"policy": before["pretrain"]["policy_hash"], "failures": hash_failures(failures)},
         total_steps=count_steps(config.negatives.perturber, failures=len(failures), texts=len(texts)),
         workers=1,
         cpus=config.resources.cpus_per_worker,
         score=None,
     )
-    keep_best(result, context.perturber, None)
+    keep_best(context, checkpoints, context.perturber, None)
     return len(failures)
+
+
+def mined_failures(context: RunContext, key: str, texts: list[str]) -> list[dict[str, Any]]:
+    """Rows of `perturber/pairs`, mined unless an earlier, interrupted run with the same key has done so.
+
+    What a policy says on a GPU may differ from time to time; a fine-tuning that goes on needs the same lessons.
+    """
+    folder, done = context.path("perturber", "pairs"), context.path("perturber", "mined.json")
+    if exists(done) and read_json(done)["key"] == key:
+        return list(pq.read_table(f"{fetch_folder(folder)}/pairs.parquet").to_pylist())
+    mined = mine_hypotheses(context, context.baseline)
+    failures = failures_among(mined, context.config.negatives.perturber)
+    context.console.print(f"  {len(failures)} of {len(mined)} mined sentences are wrong")
+    with tempfile.TemporaryDirectory(prefix="signdpo-") as local:
+        pq.write_table(pa.Table.from_pylist(failures), f"{local}/pairs.parquet")
+        pq.write_table(pa.table({"text": texts}), f"{local}/texts.parquet")
+        put_folder(local, folder)
+    write_json(done, {"key": key})
+    return failures
+
+
+def hash_failures(failures: list[dict[str, Any]]) -> str:
+    """A short hash of the references and hypotheses, in their order."""
+    pairs = [(row["reference"], row["hypothesis"]) for row in failures]
+    return hashlib.sha256(json.dumps(pairs).encode()).hexdigest()[:16]
 
 
 def failures_among(mined: list[dict[str, Any]], settings: PerturberConfig) -> list[dict[str, Any]]:
@@ -123,9 +144,11 @@ def mine_hypotheses(context: RunContext, policy: str) -> list[dict[str, Any]]:
         shuffle=False,
     )
     blocks = [replace(block, rows=chosen[block.rows]) for block in schedule.blocks()]
-    mined = on_actors(store.stream(blocks), MineHypotheses, (config, policy), config, name=f"{context.name}-mining")
+    watchdog = Watchdog(context.console, config.resources)
+    stream, name = store.stream(blocks), f"{context.name}-mining"
+    mined = on_actors(stream, MineHypotheses, (config, policy), config, watchdog.board, name=name)
     rows: list[dict[str, Any]] = []
-    with Meter(context.console, "mining", total=len(chosen), unit="clips") as meter:
+    with Meter(context.console, "mining", total=len(chosen), unit="clips", watchdog=watchdog) as meter:
         for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):
             rows.extend(batch.to_pylist())
             meter.update(len(rows) // settings.samples_per_clip)

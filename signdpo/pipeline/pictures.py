@@ -43,8 +43,8 @@ def picture(
     """
     config = context.config
     rows = [shorten_row(row, config.corpus.max_frames) for row in _chosen(context, split, ids, count)]
-    resources = config.resources
-    make = _generate.options(num_cpus=resources.cpus_per_generator, num_gpus=resources.gpus_per_generator)
+    asked = config.resources.of_generator()
+    make = _generate.options(num_cpus=asked.pop("CPU"), num_gpus=asked.pop("GPU", None), resources=asked)
     arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
     batch = ray.get(make.remote(arguments, rows, epoch))
     return [_example(batch, row) for row in range(len(rows))]

@@ -7,12 +7,14 @@ from signdpo.corpora.ingest import commonest_reasons, ingest
 from signdpo.corpora.registry import open_source
 from signdpo.pipeline.progress import Meter
 from signdpo.pipeline.stages import Outputs, RunContext
+from signdpo.pipeline.stalls import Watchdog
 
 
 def prepare(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
     """Ingest the corpus into `clips`."""
     corpus, directory = context.config.corpus, context.path("clips")
-    with Meter(context.console, "clips", total=None, unit="clips") as meter:
+    watchdog = Watchdog(context.console, context.config.resources)
+    with Meter(context.console, "clips", total=None, unit="clips", watchdog=watchdog) as meter:
         manifest = ingest(
             open_source(corpus), directory, corpus, progress=lambda done, total: meter.update(done, total=total)
         )

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 import pyarrow as pa
 
-from signdpo.config import Config, ConfigError
 from signdpo.corpora.clips import read_clips
 from signdpo.models.policy import Policy, build_policy
 from signdpo.pipeline.actors import pretrain_worker
@@ -20,8 +19,6 @@ from signdpo.seeding import derive_seed
 from signdpo.storage import fetch_folder, put_folder
 
 SCORE = "eval_bleu4"
-MAX_UNKNOWN_SHARE = 0.05  # of the training text's tokens; more, and the tokenizer is of another language
-CHECKED_SENTENCES = 2000
 STEPS_PER_BLOCK = 8  # a step takes a fraction of a second here, handing over a block about 20 ms
 
 
@@ -33,7 +30,6 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
     initial = context.path("pretrain", "initial")
     with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
         policy = build_policy(config, texts.to_pylist())
-        check_tokenizer(policy, texts.to_pylist(), config)
         policy.save(folder)
         put_folder(folder, target if config.policy.init else initial)
     if config.policy.init is not None:
@@ -51,19 +47,17 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
         seed=config.seed,
         steps_per_block=STEPS_PER_BLOCK,
     )
-    result = fit(
+    checkpoints = fit(
         context,
         stage="pretrain",
         key=key,
         loop=pretrain_worker,
         settings={
-            "config": config,
             "initial": initial,
             "clips": context.path("clips"),
-            "clips_hash": before["clips"]["hash"],
-            "steps": schedule.steps,
             "epoch_steps": schedule.epoch_steps,
         },
+        identity={"corpus": before["clips"]["hash"], **schedule.identity([store.ids[row] for row in taught])},
         total_steps=schedule.steps,
         workers=workers,
         cpus=config.resources.cpus_per_pretrain_worker,
@@ -73,7 +67,7 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
             draw_seed=config.seed if config.pretrain.frame_sampling == "random" else None,
         ),
     )
-    best = keep_best(result, target, SCORE)
+    best = keep_best(context, checkpoints, target, SCORE)
     context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
     return {"policy_hash": Policy.load(fetch_folder(target)).hash()}
 
@@ -84,16 +78,3 @@ def held_out_rows(ids: list[str], share: float, seed: int) -> np.ndarray:
     Decided clip by clip from its id: another clip more or less changes nothing for the others.
     """
     return np.array([derive_seed(seed, "held out", clip) / 2**63 < share for clip in ids], dtype=bool)
-
-
-def check_tokenizer(policy: Policy, texts: list[str], config: Config) -> None:
-    """Raise `ConfigError` if too much of the corpus' text is unknown to the tokenizer."""
-    tokenizer = policy.tokenizer
-    ids = [token for sentence in tokenizer(texts[:CHECKED_SENTENCES])["input_ids"] for token in sentence]
-    unknown = sum(token == tokenizer.unk_token_id for token in ids) / max(len(ids), 1)
-    if unknown > MAX_UNKNOWN_SHARE:
-        source = config.policy.init or config.policy.language_model.path
-        raise ConfigError(
-            f"the tokenizer of {source} does not know {unknown:.0%} of the tokens of the training sentences "
-            f"(corpus.language={config.corpus.language}): name a policy or a language model of that language"
-        )

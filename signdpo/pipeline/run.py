@@ -14,15 +14,15 @@ from signdpo.config import Config, ConfigError, parse_config
 from signdpo.corpora.planning import list_entries
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import fingerprint
-from signdpo.monitoring.following import check_tracking
 from signdpo.negatives.skeletons import check_operations
 from signdpo.pipeline.aligning import align
-from signdpo.pipeline.caching import check_cache
-from signdpo.pipeline.cluster import Demand, check_resources, start_ray
+from signdpo.pipeline.cluster import begin_ray
 from signdpo.pipeline.evaluating import SPLITS, evaluate
-from signdpo.pipeline.initial import check_policy, initial_files
+from signdpo.pipeline.initial import initial_files
 from signdpo.pipeline.perturbing import make_perturber
 from signdpo.pipeline.pictures import picture
+from signdpo.pipeline.placement import Demand
+from signdpo.pipeline.preflight import check_run
 from signdpo.pipeline.preparing import prepare
 from signdpo.pipeline.pretraining import pretrain
 from signdpo.pipeline.reporting import report
@@ -40,13 +40,9 @@ def run(config: Config, directory: str, console: Console) -> dict[str, Outputs]:
         ConfigError: before any work, if the configuration cannot be run here.
     """
     context = RunContext(config, absolute(directory), console)
-    check_operations(config.negatives)
-    check_policy(config)
-    check_cache(config)
-    check_tracking(config)
     stages = stages_of(config)
-    start_ray(config)
-    show_plan(context, plan(context, stages), check_resources(config))
+    needed = check_run(context)
+    show_plan(context, plan(context, stages), needed)
     write_text(context.path("config.yaml"), config.to_yaml())
     outputs = run_stages(context, stages)
     show_comparison(context, outputs["evaluation"])
@@ -63,7 +59,7 @@ def evaluate_run(directory: str, console: Console) -> Outputs:
     context = open_run(directory, console)
     config, directory = context.config, context.directory
     before: dict[str, Outputs] = {}
-    start_ray(config)
+    begin_ray(config, "evaluation")
     for stage in stages_of(config):
         if stage.name == "evaluation":
             before[stage.name] = run_stage(context, stage, before)
@@ -101,7 +97,7 @@ def picture_run(context: RunContext, **choice: Any) -> list[NegativeExample]:
         if not exists(context.path(stage, MANIFEST)):
             raise ConfigError(f"--run-dir {context.directory}: the stage {stage} is not done; run jobs/align.py first")
     check_operations(context.config.negatives)
-    start_ray(context.config)
+    begin_ray(context.config, "evaluation")  # which takes as many generators at least
     reference_hash = read_json(context.path("pretrain", MANIFEST))["outputs"]["policy_hash"]
     return picture(context, reference_hash, **choice)
 
@@ -161,10 +157,8 @@ def show_plan(context: RunContext, planned: list[tuple[Stage, bool]], needed: li
     table = Table(title=f"SignDPO run in {context.directory}", title_justify="left")
     for column in ("stage", "", "what", "logical CPUs and GPUs at a time"):
         table.add_column(column)
-    parts = {demand.stage: demand for demand in needed}
     for stage, current in planned:
-        demand = parts.get(stage.name)
-        resources = f"{demand.cpus:g} CPU, {demand.gpus:g} GPU: {demand.parts}" if demand else ""
+        resources = "\nthen ".join(str(demand) for demand in needed if demand.stage == stage.name)
         table.add_row(stage.name, "up to date" if current else "to do", stage.purpose, resources)
     context.console.print(table)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,6 +56,14 @@ class Schedule:
         if len(num_frames) < workers:
             raise ValueError(f"{len(num_frames)} clips cannot be split over {workers} workers")
         self.steps_per_block = steps_per_block
+        chosen = {
+            "clips": len(num_frames),
+            "epochs": epochs,
+            "batch_size": batch_size,
+            "workers": workers,
+            "seed": seed,
+        }
+        self.choices = {name: str(value) for name, value in chosen.items()}
         self.parts: list[list[Block]] = []  # step -> the rows of each worker
         self.epoch_steps: list[int] = []  # steps done at the end of each epoch
         for epoch in range(epochs):
@@ -66,6 +76,22 @@ class Schedule:
     @property
     def steps(self) -> int:
         return len(self.parts)
+
+    def identity(self, clips: Sequence[str]) -> dict[str, str]:
+        """What a checkpoint remembers of the schedule, so that its step still means the same rows.
+
+        Args:
+            clips: ids, in the order of `num_frames`.
+
+        Returns:
+            What a person set, by name, and as `rows` a hash of the rows of every step and worker, which also tells two
+            versions of this module apart.
+        """
+        digest = hashlib.blake2b("\x1f".join(clips).encode(errors="backslashreplace"), digest_size=8)
+        for step in self.parts:
+            for block in step:
+                digest.update(len(block.rows).to_bytes(4, "little") + block.rows.astype("<i8").tobytes())
+        return self.choices | {"rows": digest.hexdigest()}
 
     def blocks(self, from_step: int = 0) -> list[Block]:
         """The blocks of the steps from `from_step` on, the workers' blocks of the same steps next to each other."""

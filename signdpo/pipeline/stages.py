@@ -39,6 +39,9 @@ class RunContext:
         """Of the run: its directory's. The dashboards tell runs apart by it."""
         return self.directory.rstrip("/").rsplit("/", 1)[-1]
 
+    def warn(self, message: str) -> None:
+        self.console.print(f"  {message}", style="yellow", markup=False, soft_wrap=True)
+
     # Places are derived and never stored: a run directory may be moved.
 
     @property

@@ -5,20 +5,18 @@ Epochs are part of the data: one execution covers a whole run, so that the actor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import fsspec
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import ray
 import ray.data
 from ray.data import ExecutionOptions
 from ray.train import DataConfig
 
-from signdpo.corpora.clips import CLIP_SCHEMA, shard_files, shorten_row, to_table
+from signdpo.corpora.clips import read_shard, shard_files, shorten_row, to_table
 from signdpo.pipeline.schedule import Block
 from signdpo.seeding import derive_seed
 
@@ -103,17 +101,18 @@ class Recipe:
         )
 
     def rows_of(
-        self, block: int, read: Callable[[list[Any]], list[pa.Table]]
+        self, block: int, read: Callable[[list[Any]], Iterable[pa.Table]]
     ) -> tuple[pa.Table, np.ndarray, np.ndarray]:
-        """The rows of a block in order, with their epochs and steps; all its shards are read together."""
+        """The rows of a block in order, with their epochs and steps; its shards may come one after the other."""
         span = slice(int(self.begins[block]), int(self.begins[block + 1]))
         shard_of, row_of = self.shard_of[span], self.row_of[span]
         needed = np.unique(shard_of).tolist()
-        shards = dict(zip(needed, read([self.shards[shard] for shard in needed]), strict=True))
-        picked = [shards[shard].slice(row, 1) for shard, row in zip(shard_of.tolist(), row_of.tolist(), strict=True)]
+        tables = read([self.shards[shard] for shard in needed])
+        picked = [table.take(row_of[shard_of == shard]) for shard, table in zip(needed, tables, strict=True)]
         # A file whose clips all lack a gloss need not know what type glosses have.
         rows = pa.concat_tables(picked, promote_options="permissive").combine_chunks()
-        return rows, self.epochs[span], self.steps[span]
+        places = np.argsort(np.argsort(shard_of, kind="stable"))  # of each row of the block among those picked
+        return rows.take(places), self.epochs[span], self.steps[span]
 
 
 def scheduled(blocks: int, gather: Callable[..., pa.Table], arguments: dict[str, Any]) -> ray.data.Dataset:
@@ -129,8 +128,7 @@ def scheduled(blocks: int, gather: Callable[..., pa.Table], arguments: dict[str,
 
 @ray.remote(num_cpus=READ_CPUS, num_returns=2)
 def _read_shard(clips: str, file: str) -> tuple[pa.Table, tuple[list[str], np.ndarray]]:
-    filesystem, _ = fsspec.core.url_to_fs(clips)
-    table = pq.read_table(file, filesystem=filesystem, schema=CLIP_SCHEMA).combine_chunks()
+    table = read_shard(clips, file).combine_chunks()
     return table, (table["id"].to_pylist(), table["num_frames"].to_numpy())
 
 
@@ -140,7 +138,7 @@ def gather_clips(
     """The clip rows of the blocks whose numbers are in the column `id`, with `epoch` and `step`."""
     tables = []
     for block in batch["id"]:
-        rows, epochs, steps = recipe.rows_of(block, ray.get)
+        rows, epochs, steps = recipe.rows_of(block, lambda shards: map(ray.get, shards))
         rows = _shortened(rows, epochs, max_frames, draw_seed)
         tables.append(rows.append_column("epoch", pa.array(epochs)).append_column("step", pa.array(steps)))
     return pa.concat_tables(tables)

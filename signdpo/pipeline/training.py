@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
+import ray
 import ray.data
-from ray.train import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
+import ray.train
+from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 
 from signdpo.monitoring.following import follow
@@ -14,11 +19,27 @@ from signdpo.monitoring.recorders import CountRestarts
 from signdpo.monitoring.trackers import Training
 from signdpo.pipeline.progress import Meter, TrainingLog
 from signdpo.pipeline.stages import RunContext
+from signdpo.pipeline.stalls import Watchdog
 from signdpo.pipeline.stream import ScheduledDataConfig
-from signdpo.storage import join, put_folder
-from signdpo.training.checkpoint import MODEL_FOLDER, read_step
+from signdpo.storage import put_folder
+from signdpo.training.checkpoint import MODEL_FOLDER, CheckpointStore
 
-MAX_FAILURES = 3  # restarts of the worker group before a stage gives up
+MAX_CONTROLLERS = 4  # one after the other, before a stage gives up
+
+
+class DamagedCheckpointsError(RuntimeError):
+    """Training has ended and no checkpoint of it is sound."""
+
+
+class KeepCheckpoints(UserCallback):
+    """Deletes, whenever a checkpoint is committed, those that are neither the best nor among the last."""
+
+    def __init__(self, store: CheckpointStore, *, keep: int, score: str | None) -> None:
+        self.store, self.keep, self.score = store, keep, score
+
+    def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
+        if checkpoint is not None:
+            self.store.prune(keep=self.keep, score=self.score)
 
 
 def fit(
@@ -28,13 +49,15 @@ def fit(
     key: str,
     loop: Callable[[dict[str, Any]], None],
     settings: dict[str, Any],
+    identity: dict[str, str],
     total_steps: int,
     workers: int,
     cpus: float,
     score: str | None,
+    watchdog: Watchdog | None = None,
     stream: Callable[[int], ray.data.Dataset] | None = None,
     on_row: Callable[[dict[str, Any]], None] | None = None,
-) -> Result:
+) -> CheckpointStore:
     """Run a per-worker loop to its end.
 
     Args:
@@ -42,24 +65,34 @@ def fit(
         stage: its name; checkpoints lie in a folder of it named after `key`, so other inputs never resume from them.
         key: of the stage's inputs.
         loop: the per-worker function.
-        settings: what it is given.
-        total_steps: for the progress bar.
+        settings: what it is given, beside `config`, `threads`, `steps`, `labels`, `identity` and `checkpoints`, which
+            are added.
+        identity: what a checkpoint must agree on to be resumed.
+        total_steps: of the whole training.
         workers: in the training group.
         cpus: of each worker; also its threads.
         score: metric to keep the best checkpoint by, higher is better; None keeps the latest.
+        watchdog: over the stage; a new one by default.
         stream: first step -> the dataset `train` from there on. Called anew whenever the worker group starts, so what a
             checkpoint has consumed is not made again.
         on_row: called with each reported row of metrics.
+
+    Returns:
+        Where the checkpoints are.
+
+    Raises:
+        CheckpointMismatchError: if there is a checkpoint of another training under this key.
     """
-    storage, name = context.path(stage), f"training-{key}"
-    experiment = join(storage, name)
-    resources = context.config.resources
-    start = resumable_step(experiment)
+    store = CheckpointStore(context.path(stage, f"training-{key}")).examined(context.warn)
+    store.check_identity(identity)
+    start = store.newest_step()
     if start:
         context.console.print(f"  goes on from step {start}")
+    resources = context.config.resources
+    watchdog = watchdog or Watchdog(context.console, resources)
     training = Training(context.config, context.directory, context.name, stage, key, start, total_steps)
     with (
-        Meter(context.console, stage, total=total_steps, unit="steps") as meter,
+        Meter(context.console, stage, total=total_steps, unit="steps", watchdog=watchdog) as meter,
         follow(training, context.console) as trackers,
     ):
 
@@ -70,52 +103,93 @@ def fit(
                 on_row(row)
 
         log = TrainingLog(
-            context.path(stage, "metrics.jsonl"),
-            start_step=start,
-            on_row=show,
-            stall_seconds=resources.stall_seconds,
-            console=context.console,
+            context.path(stage, "metrics.jsonl"), rows=store.read_metrics(start), on_row=show, warn=context.warn
         )
-        with log:
-            trainer = TorchTrainer(
+        added = {"config": context.config, "threads": max(1, int(cpus)), "steps": total_steps}
+        added["labels"] = training.labels
+
+        def new_trainer() -> TorchTrainer:
+            return TorchTrainer(
                 loop,
-                train_loop_config=settings | {"threads": max(1, int(cpus)), "labels": training.labels},
-                datasets={"train": lambda: stream(resumable_step(experiment))} if stream is not None else {},
+                train_loop_config=settings | added | {"identity": identity, "checkpoints": store},
+                datasets={} if stream is None else {"train": lambda: _rest(stream, store, total_steps)},
                 dataset_config=ScheduledDataConfig(f"{context.name}-{stage}"),
                 scaling_config=ScalingConfig(
                     num_workers=workers,
                     use_gpu=resources.use_gpu,
-                    resources_per_worker={
-                        "CPU": cpus,
-                        **({"GPU": resources.gpus_per_worker} if resources.use_gpu else {}),
-                    },
+                    resources_per_worker=resources.of_worker(cpus),
                 ),
                 run_config=RunConfig(
-                    name=name,
-                    storage_path=storage,
-                    failure_config=FailureConfig(max_failures=MAX_FAILURES),
-                    checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_score_attribute=score),
-                    callbacks=[log.callback(), CountRestarts(training.labels)],
+                    name=store.next_attempt(f"{context.name}-{stage}"),
+                    storage_path=store.folder,
+                    failure_config=FailureConfig(max_failures=resources.max_failures),
+                    callbacks=[
+                        CountRestarts(training.labels),
+                        *log.callbacks(),
+                        KeepCheckpoints(store, keep=resources.keep_checkpoints, score=score),
+                    ],
                 ),
             )
-            return trainer.fit()
+
+        with log, _interrupts_restored():
+            _outlive_controllers(context, new_trainer, store, log, watchdog, total_steps)
+            # What workers wrote before each checkpoint; reports of a group that died may have been lost on their way.
+            log.replace(store.read_metrics(total_steps))
+    return store
 
 
-def resumable_step(experiment: str) -> int:
-    """The step of the checkpoint that Ray Train will resume from; 0 where there is none."""
+@contextmanager
+def _interrupts_restored() -> Iterator[None]:
+    """Ctrl-C means what it meant before: Ray Train's handler would go on aborting a training that is over."""
+    before = signal.getsignal(signal.SIGINT)
     try:
-        checkpoint = Result.from_path(experiment).checkpoint
-    except RuntimeError:
-        return 0
-    return 0 if checkpoint is None else read_step(checkpoint)
+        yield
+    finally:
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGINT, before)
 
 
-def keep_best(result: Result, uri: str, score: str | None) -> dict[str, Any]:
-    """Copy the best checkpoint's model to `uri`; returns its metrics."""
-    if score is None:
-        checkpoint, metrics = result.checkpoint, result.metrics or {}
-    else:
-        checkpoint, metrics = max(result.best_checkpoints, key=lambda pair: pair[1][score])
-    with checkpoint.as_directory() as folder:
-        put_folder(f"{folder}/{MODEL_FOLDER}", uri)
-    return dict(metrics)
+def _outlive_controllers(
+    context: RunContext,
+    new_trainer: Callable[[], TorchTrainer],
+    store: CheckpointStore,
+    log: TrainingLog,
+    watchdog: Watchdog,
+    total_steps: int,
+) -> None:
+    """Train with one controller after the other: Ray restarts workers, but not the actor that controls them."""
+    for left in reversed(range(MAX_CONTROLLERS)):
+        if store.newest_step() >= total_steps:
+            return
+        try:
+            new_trainer().fit()
+            return
+        except ray.exceptions.RayActorError as error:
+            if left == 0 or watchdog.given_up is not None:
+                raise
+            log.free()
+            cause = str(error).strip().splitlines()[0]
+            context.warn(
+                f"the controller of the training died ({cause}); a new one goes on from step {store.newest_step()}"
+            )
+
+
+def _rest(stream: Callable[[int], ray.data.Dataset], store: CheckpointStore, total_steps: int) -> ray.data.Dataset:
+    """What the newest checkpoint has not consumed; nothing, if the workers died after the last one."""
+    step = store.newest_step()
+    return stream(step) if step < total_steps else ray.data.range(0)
+
+
+def keep_best(context: RunContext, store: CheckpointStore, uri: str, score: str | None) -> dict[str, Any]:
+    """Copy the best sound checkpoint's model to `uri`; returns its metrics. A damaged one is skipped with a warning.
+
+    Raises:
+        DamagedCheckpointsError: if none is sound.
+    """
+    for checkpoint in store.best(score):
+        if (reason := checkpoint.damage()) is None:
+            with ray.train.Checkpoint(checkpoint.uri).as_directory() as folder:
+                put_folder(f"{folder}/{MODEL_FOLDER}", uri)
+            return dict(checkpoint.progress()["metrics"])
+        context.warn(f"{checkpoint.uri} is skipped: {reason}")
+    raise DamagedCheckpointsError(f"no checkpoint in {store.folder} is sound: remove it, and the stage trains again")

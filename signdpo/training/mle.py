@@ -15,6 +15,7 @@ from signdpo.models.policy import Policy
 from signdpo.models.precision import autocast
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.monitoring.recorders import wait_counter
+from signdpo.storage import fetch_folder
 from signdpo.training.feed import Feed
 from signdpo.training.state import new_state
 from signdpo.training.workers import rank_and_world, score_dev
@@ -39,16 +40,16 @@ def train_mle(settings: dict[str, Any]) -> None:
     """Pre-train on the stream `train`; report and checkpoint at the end of every epoch.
 
     Args:
-        settings: `config` (`Config`), `initial` (folder of the untrained policy), `clips` (folder), `steps` and
-            `epoch_steps` (last step of each epoch, counted from 1).
+        settings: `config` (`Config`), `initial` (folder of the untrained policy), `clips` (folder), `epoch_steps` (last
+            step of each epoch, counted from 1), and those of `fit`.
     """
     config: Config = settings["config"]
     device = ray.train.torch.get_device()
     torch.set_num_threads(settings["threads"])
     torch.manual_seed(config.seed + rank_and_world()[0])
-    policy = Policy.load(settings["initial"])
+    policy = Policy.load(fetch_folder(settings["initial"]))
     policy.model.to(device)
-    state = new_state(policy, config.pretrain, total_steps=settings["steps"], clips=settings["clips_hash"])
+    state = new_state(policy, config.pretrain, settings)
     step = LikelihoodStep(policy.model, label_smoothing=config.pretrain.label_smoothing)
     parallel = ray.train.torch.prepare_model(step, parallel_strategy_kwargs={"find_unused_parameters": False})
     dev = read_clips(settings["clips"], "dev")
@@ -61,10 +62,9 @@ def train_mle(settings: dict[str, Any]) -> None:
         metrics = {"step": state.step, "epoch": int(batch["epoch"][0]), "loss": float(loss.detach()), **update}
         if state.step in settings["epoch_steps"]:
             metrics |= {"wait_share": feed.wait_share(), **score_dev(policy, dev, config)}
-            with state.checkpoint() as checkpoint:
-                ray.train.report(metrics, checkpoint=checkpoint, checkpoint_dir_name=f"checkpoint_{state.step:07d}")
+            state.report(metrics, checkpoint=True)
         elif state.step % 10 == 0:
-            ray.train.report(metrics)
+            state.report(metrics, checkpoint=False)
 
 
 def _collate(batch: dict[str, Any], policy: Policy, config: Config, device: torch.device) -> tuple[Tensor, ...]:

@@ -22,7 +22,7 @@ def train_perturber(settings: dict[str, Any]) -> None:
 
     Args:
         settings: `config` (`Config`), `policy` (folder, for its tokenizer), `pairs` (folder of `pairs.parquet` with
-            `reference` and `hypothesis` and of `texts.parquet` with `text`), `policy_hash`.
+            `reference` and `hypothesis` and of `texts.parquet` with `text`), and those of `fit`.
     """
     config: Config = settings["config"]
     choices = config.negatives.perturber
@@ -34,13 +34,12 @@ def train_perturber(settings: dict[str, Any]) -> None:
     texts = pq.read_table(f"{folder}/texts.parquet").to_pydict()["text"]
     tokenizer = Policy.load(fetch_folder(settings["policy"])).tokenizer
     limit = config.policy.max_text_tokens
+    torch.manual_seed(config.seed)  # of the dropout of a pretrained one; a new one seeds its weights itself
     perturber = new_learner(choices, tokenizer, texts, max_tokens=limit, seed=config.seed)
     perturber.model.to(device)
     rank, world = rank_and_world()
     epochs = [lessons_of(epoch, failures, texts, choices, seed=config.seed) for epoch in range(epochs_of(choices))]
-    state = new_state(
-        perturber, choices, total_steps=sum(len(lessons) for lessons in epochs), policy=settings["policy_hash"]
-    )
+    state = new_state(perturber, choices, settings)
     wrapped = replace(perturber, model=ray.train.torch.prepare_model(perturber.model))
     perturber.model.train()
     done = 0
@@ -52,5 +51,4 @@ def train_perturber(settings: dict[str, Any]) -> None:
             loss = wrapped.loss(sources[rank::world], targets[rank::world])
             update = state.update(loss, clip_grad_norm=1.0)
         metrics = {"step": state.step, "epoch": epoch, "loss": float(loss.detach()), **update}
-        with state.checkpoint() as checkpoint:
-            ray.train.report(metrics, checkpoint=checkpoint, checkpoint_dir_name=f"checkpoint_{state.step:07d}")
+        state.report(metrics, checkpoint=True)

@@ -1,12 +1,11 @@
-"""What a training loop carries from step to step, and its checkpoints."""
+"""What a training loop carries from step to step, what it reports, and its checkpoints."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+import uuid
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,32 +15,52 @@ from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
 from signdpo.models.policy import Policy
+from signdpo.negatives.continuations import ContinuationPerturber
 from signdpo.negatives.edits import EditPerturber
 from signdpo.negatives.perturber import LanguagePerturber
-from signdpo.training.checkpoint import MODEL_FOLDER, PROGRESS_FILE, TRAINER_FILE
-
-
-class CheckpointMismatchError(RuntimeError):
-    """A checkpoint that belongs to another run."""
+from signdpo.training.checkpoint import (
+    CONFIG_FILE,
+    MODEL_FOLDER,
+    PROGRESS_FILE,
+    TRAINER_FILE,
+    CheckpointStore,
+    checkpoint_name,
+    compare_identity,
+    rank_file,
+    seal,
+)
+from signdpo.training.workers import gather, rank_and_world
 
 
 @dataclass
 class TrainingState:
     """One model being optimised.
 
+    There is no gradient scaler to keep: training is in float32, or in bfloat16 autocast, whose range needs none.
+
     Args:
         saved: what a checkpoint's folder holds beside the optimiser: a policy or a language perturber.
         optimizer: over the model's parameters.
         scheduler: learning rate, one step a batch.
-        identity: what a checkpoint must agree on to be resumed, for example the reference hash.
-        step: batches consumed so far, over all epochs.
+        store: where checkpoints are.
+        start: of the worker group, the same name in all its ranks.
+        identity: what a checkpoint must agree on to be resumed: the reference, the schedule of the rows.
+        config: resolved, as YAML.
+        step: batches consumed so far, over all epochs; with the schedule it tells which rows.
+        committed_step: that of the last checkpoint.
+        rows: reported since then.
     """
 
-    saved: Policy | LanguagePerturber | EditPerturber
+    saved: Policy | LanguagePerturber | ContinuationPerturber | EditPerturber
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
+    store: CheckpointStore
+    start: str
     identity: dict[str, str]
+    config: str
     step: int = 0
+    committed_step: int = 0
+    rows: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def model(self) -> nn.Module:
@@ -58,55 +77,101 @@ class TrainingState:
         self.step += 1
         return {"grad_norm": float(norm), "lr": lr}
 
-    @contextmanager
-    def checkpoint(self) -> Iterator[ray.train.Checkpoint]:
-        """A checkpoint in a temporary folder, for the duration of a report."""
+    def report(self, metrics: dict[str, Any], *, checkpoint: bool) -> None:
+        """Report the metrics of a step to Ray Train, with a checkpoint where one is due; all ranks do so together.
+
+        Args:
+            metrics: with `step` and `epoch`; those of rank 0 are kept.
+            checkpoint: commit everything up to this step.
+        """
+        self.rows.append(metrics)
+        if not checkpoint:
+            ray.train.report(metrics)
+            return
+        rank, ranks = rank_and_world()
+        if rank == 0:
+            self.store.write_metrics(self.committed_step + 1, self.rows)
         with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
-            self.saved.save(f"{folder}/{MODEL_FOLDER}")
-            state = {
-                "step": self.step,
-                "optimizer": self.optimizer.state_dict(),
-                "scheduler": self.scheduler.state_dict(),
-                "identity": self.identity,
-                "rng": torch.get_rng_state(),
-            }
-            torch.save(state, f"{folder}/{TRAINER_FILE}")
-            Path(folder, PROGRESS_FILE).write_text(json.dumps({"step": self.step}))
-            yield ray.train.Checkpoint.from_directory(folder)
+            torch.save(self._random_state(), f"{folder}/{rank_file(rank)}")
+            if rank == 0:
+                self._save(folder, metrics)
+            seal(folder, rank=rank, ranks=ranks, start=self.start)
+            saved = ray.train.Checkpoint.from_directory(folder)
+            ray.train.report(metrics, checkpoint=saved, checkpoint_dir_name=checkpoint_name(self.step))
+        self.committed_step, self.rows = self.step, []
+
+    def _save(self, folder: str, metrics: dict[str, Any]) -> None:
+        """What rank 0 keeps for all."""
+        self.saved.save(f"{folder}/{MODEL_FOLDER}")
+        state = {"optimizer": self.optimizer.state_dict(), "scheduler": self.scheduler.state_dict()}
+        torch.save(state, f"{folder}/{TRAINER_FILE}")
+        progress = {"step": self.step, "epoch": metrics["epoch"], "identity": self.identity, "metrics": metrics}
+        Path(folder, PROGRESS_FILE).write_text(json.dumps(progress))
+        Path(folder, CONFIG_FILE).write_text(self.config, encoding="utf-8")
+
+    def _random_state(self) -> dict[str, torch.Tensor]:
+        """Of this rank; dropout draws from it."""
+        device = next(self.model.parameters()).device
+        states = {"cpu": torch.get_rng_state()}
+        if device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(device)
+        return states
 
     def resume(self, checkpoint: ray.train.Checkpoint) -> None:
-        """Take over weights, optimiser, schedule and position.
+        """Take over weights, optimiser, schedule, position and random state.
 
         Raises:
-            CheckpointMismatchError: if the checkpoint belongs to another run.
+            CheckpointMismatchError: if the checkpoint belongs to another training.
         """
+        device = next(self.model.parameters()).device
         with checkpoint.as_directory() as folder:
-            state = torch.load(f"{folder}/{TRAINER_FILE}", weights_only=True)
-            if state["identity"] != self.identity:
-                raise CheckpointMismatchError(
-                    f"{checkpoint.path} was written for {state['identity']}, this run is {self.identity}: "
-                    "use another run directory"
-                )
+            progress = json.loads(Path(folder, PROGRESS_FILE).read_text())
+            compare_identity(progress["identity"], self.identity, checkpoint.path)
             saved = type(self.saved.model).from_pretrained(f"{folder}/{MODEL_FOLDER}")
             self.model.load_state_dict(saved.state_dict())
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        torch.set_rng_state(state["rng"])
-        self.step = int(state["step"])
+            state = torch.load(f"{folder}/{TRAINER_FILE}", map_location="cpu", weights_only=True)
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.scheduler.load_state_dict(state["scheduler"])
+            # Last: loading a model may draw random numbers.
+            random_file = f"{folder}/{rank_file(rank_and_world()[0])}"
+            random = torch.load(random_file, map_location="cpu", weights_only=True)
+            torch.set_rng_state(random["cpu"])
+            if device.type == "cuda":
+                torch.cuda.set_rng_state(random["cuda"], device)
+        self.step = self.committed_step = int(progress["step"])
 
 
 def new_state(
-    saved: Policy | LanguagePerturber | EditPerturber, settings: Any, *, total_steps: int, **identity: str
+    saved: Policy | LanguagePerturber | ContinuationPerturber | EditPerturber, choices: Any, run: dict[str, Any]
 ) -> TrainingState:
-    """AdamW with linear warm-up and cosine decay over `settings` (`lr`, `warmup_steps`, `weight_decay`)."""
-    decay = getattr(settings, "weight_decay", 0.0)
+    """AdamW with linear warm-up and cosine decay, resumed from the newest checkpoint where there is one.
+
+    Args:
+        saved: the model on its device, not yet wrapped.
+        choices: its configuration: `lr` and, where it has them, `warmup_steps` and `weight_decay`.
+        run: settings of the loop: `config`, `steps`, `checkpoints` and `identity`.
+    """
+    decay = getattr(choices, "weight_decay", 0.0)
     optimizer = torch.optim.AdamW(
-        saved.model.parameters(), lr=settings.lr, betas=(0.9, 0.98), weight_decay=decay, fused=True
+        saved.model.parameters(), lr=choices.lr, betas=(0.9, 0.98), weight_decay=decay, fused=True
     )
-    warmup = min(getattr(settings, "warmup_steps", 0), total_steps // 2)
-    scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, total_steps)
-    state = TrainingState(saved, optimizer, scheduler, identity)
-    checkpoint = ray.train.get_checkpoint()
+    warmup = min(getattr(choices, "warmup_steps", 0), run["steps"] // 2)
+    scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, run["steps"])
+    store: CheckpointStore = run["checkpoints"]
+    checkpoint, start = _agree_on_start(store)
+    state = TrainingState(
+        saved, optimizer, scheduler, store, start, identity=run["identity"], config=run["config"].to_yaml()
+    )
     if checkpoint is not None:
         state.resume(checkpoint)
     return state
+
+
+def _agree_on_start(store: CheckpointStore) -> tuple[ray.train.Checkpoint | None, str]:
+    """The checkpoint that rank 0 finds, which workers of one node then download once, and a name for this start."""
+    found: tuple[ray.train.Checkpoint | None, str] | None = None
+    if rank_and_world()[0] == 0:
+        newest = store.newest()
+        found = (None if newest is None else ray.train.Checkpoint(newest.uri), uuid.uuid4().hex)
+    agreed: tuple[ray.train.Checkpoint | None, str] = gather(found)[0]
+    return agreed

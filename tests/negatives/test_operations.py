@@ -62,6 +62,13 @@ def cases(draw: st.DrawFn) -> tuple[Tensor, Region, float, int]:
     return keypoints, Region(windows, tuple(parts)), draw(st.floats(0, 1)), draw(st.integers(0, 2**31))
 
 
+def inside(region: Region, frames: int) -> Tensor:
+    """What a region says that it is, joint by joint."""
+    windows = [frame for begin, end in region.windows for frame in range(begin, end)]
+    joints = [joint for part in region.parts for joint in range(69)[PARTS[part]]]
+    return torch.tensor([[frame in windows and joint in joints for joint in range(69)] for frame in range(frames)])
+
+
 @pytest.mark.parametrize("name", OPERATION_NAMES)
 @settings(max_examples=40, deadline=None)
 @given(case=cases())
@@ -71,7 +78,7 @@ def test_only_the_region_changes_and_the_clip_stays_one(name: str, case: tuple[T
     changed = changed_by(name, strength, seed, region, keypoints)
     assert torch.equal(keypoints, before)  # not in place
     assert changed.shape == keypoints.shape
-    outside = ~region.mask(len(keypoints))
+    outside = ~inside(region, len(keypoints))
     assert torch.equal(changed[outside], keypoints[outside])
     assert bool((changed[..., :2].abs() <= 1).all())
     assert bool((changed[changed[..., 2] == 0] == 0).all())
@@ -93,6 +100,24 @@ def test_the_number_format_decides_nothing(name: str, case: tuple[Tensor, Region
     assert double.dtype == torch.float64
     torch.testing.assert_close(single.double(), double, atol=1e-5, rtol=0)
     assert torch.equal(single, changed_by(name, strength, seed, region, keypoints))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_device_decides_nothing() -> None:
+    for name, region in itertools.product(OPERATION_NAMES, (WHOLE, LOCAL)):
+        there = changed_by(name, 0.7, 3, region, CLIP.cuda())
+        assert there.is_cuda
+        torch.testing.assert_close(there.cpu(), changed_by(name, 0.7, 3, region), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("name", OPERATION_NAMES)
+def test_a_joint_is_seen_or_missing_and_never_half(name: str) -> None:
+    keypoints, donor = ((each * (each[..., 2:] > 0.5)).clone() for each in (CLIP, DONOR))
+    for each in (keypoints, donor):
+        each[..., 2] = (each[..., 2] > 0).float()
+    for seed in range(5):
+        changed = perturb(keypoints, name, Region(((5, 12), (20, 27)), tuple(PARTS)), 0.7, generator(seed), donor)
+        assert set(changed[..., 2].unique().tolist()) <= {0.0, 1.0}
 
 
 @pytest.mark.parametrize("name", OPERATION_NAMES)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BartConfig, BartForConditionalGeneration, GPT2Config
+from transformers import BartConfig, BartForConditionalGeneration, BertConfig, GPT2Config, GPT2LMHeadModel
 
 from signdpo.config import ConfigError, PerturberConfig
 from signdpo.models.tokenizer import train_tokenizer
+from signdpo.negatives.continuations import ContinuationPerturber
 from signdpo.negatives.edits import EditPerturber
 from signdpo.negatives.lessons import count_steps, epochs_of, lessons_of
-from signdpo.negatives.perturber import LanguagePerturber, Perturber
+from signdpo.negatives.perturber import LanguagePerturber, Perturber, load_perturber, pretrained_perturber
 from signdpo.negatives.rules import RulePerturber
 from signdpo.wording import folded, split_units
 
@@ -34,7 +35,25 @@ def edits() -> EditPerturber:
     return made
 
 
-@pytest.mark.parametrize("make", [rules, edits])
+def seq2seq() -> LanguagePerturber:
+    torch.manual_seed(1)
+    tokenizer = train_tokenizer(TEXTS, vocab_size=64)
+    perturber = LanguagePerturber.fresh(tokenizer, PerturberConfig(d_model=16, layers=1), max_tokens=16)
+    perturber.model.eval()
+    return perturber
+
+
+def causal() -> ContinuationPerturber:
+    """A tiny GPT-2; its tokenizer has no padding token, as GPT-2's own."""
+    torch.manual_seed(1)
+    tokenizer = train_tokenizer(TEXTS, vocab_size=64)
+    tokenizer.pad_token = None
+    ids = {"bos_token_id": tokenizer.eos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = GPT2Config(vocab_size=len(tokenizer), n_positions=64, n_embd=32, n_layer=1, n_head=2, **ids)
+    return ContinuationPerturber(GPT2LMHeadModel(config).eval(), tokenizer, max_tokens=24)
+
+
+@pytest.mark.parametrize("make", [rules, edits, seq2seq, causal])
 def test_candidates_depend_on_their_seed_and_not_on_the_batch(make: Callable[[], Perturber]) -> None:
     together = make().propose(TEXTS, [1, 2, 3, 4, 5], candidates=3)
     for text, seed, options in zip(TEXTS, [1, 2, 3, 4, 5], together, strict=True):
@@ -88,16 +107,61 @@ def test_a_pretrained_bart_is_fine_tuned_with_its_own_tokenizer(tmp_path: Path) 
     config = BartConfig(vocab_size=len(tokenizer), **sizes, **ids, **shape)
     BartForConditionalGeneration(config).save_pretrained(tmp_path)
     tokenizer.save_pretrained(tmp_path)
-    perturber = LanguagePerturber.pretrained(str(tmp_path), max_tokens=16)
+    perturber = pretrained_perturber(str(tmp_path), max_tokens=16)
+    assert isinstance(perturber, LanguagePerturber)
     assert torch.isfinite(perturber.loss(TEXTS[:2], TEXTS[1:3]))
     assert len(perturber.propose(TEXTS[:2], [1, 2], candidates=2)) == 2
     assert epochs_of(PerturberConfig(path=str(tmp_path), epochs=5, copy_epochs=3)) == 5  # it needs no warm-up
 
 
-def test_a_causal_language_model_is_refused(tmp_path: Path) -> None:
-    GPT2Config(n_layer=1, n_embd=8, n_head=1).save_pretrained(tmp_path)
-    with pytest.raises(ConfigError, match=r"perturber\.path=.* is a causal language model: name an encoder-decoder"):
-        LanguagePerturber.pretrained(str(tmp_path), max_tokens=16)
+def test_a_pretrained_causal_model_learns_to_go_on_with_the_wrong_sentence(tmp_path: Path) -> None:
+    made = causal()
+    made.model.to(torch.bfloat16)  # as most are published
+    made.save(tmp_path / "published")
+    perturber = pretrained_perturber(str(tmp_path / "published"), max_tokens=24)
+    assert isinstance(perturber, ContinuationPerturber)
+    assert perturber.model.dtype == torch.float32
+    sources, targets = ["we met Peter", "my mother"], ["we met Anna", "your brother sees"]
+    optimizer = torch.optim.Adam(perturber.model.parameters(), lr=1e-2)
+    for _ in range(80):
+        loss = perturber.loss(sources, targets)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    perturber.save(tmp_path / "trained")
+    settings = PerturberConfig(path=str(tmp_path / "published"))
+    trained = load_perturber(tmp_path / "trained", settings, max_tokens=24, device=torch.device("cpu"))
+    assert trained is not None
+    written = trained.propose(sources, [1, 2], candidates=10)
+    assert [options.count(target) >= 8 for options, target in zip(written, targets, strict=True)] == [True, True]
+
+
+def test_a_causal_model_is_scored_on_what_it_writes_alone() -> None:
+    perturber = causal()
+    prompts, ends = ["we met Peter ->", "my mother ->"], [" we met Anna", " your brother sees Anna today"]
+    logps = []
+    for prompt, end in zip(prompts, ends, strict=True):  # one at a time: no padding
+        read, written = (perturber.tokenizer(text, add_special_tokens=False)["input_ids"] for text in (prompt, end))
+        written = [*written, perturber.tokenizer.eos_token_id]
+        with torch.no_grad():
+            logits = perturber.model(torch.tensor([[*read, *written]])).logits[0].log_softmax(-1)
+        logps += [float(logits[len(read) - 1 + place, token]) for place, token in enumerate(written)]
+    loss = perturber.loss(["we met Peter", "my mother"], ["we met Anna", "your brother sees Anna today"])
+    assert float(loss.detach()) == pytest.approx(-sum(logps) / len(logps), abs=1e-5)
+
+
+def test_a_model_that_writes_no_sentences_is_refused(tmp_path: Path) -> None:
+    BertConfig(num_hidden_layers=1, hidden_size=8, num_attention_heads=1).save_pretrained(tmp_path)
+    with pytest.raises(ConfigError, match=r"perturber\.path=.* is a bert, which writes no sentences: name an encoder"):
+        pretrained_perturber(str(tmp_path), max_tokens=16)
+
+
+def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
+    made = causal()
+    made.tokenizer.eos_token = None
+    made.save(tmp_path)
+    with pytest.raises(ConfigError, match=r"its tokenizer has no eos_token"):
+        pretrained_perturber(str(tmp_path), max_tokens=16)
 
 
 @pytest.mark.parametrize("architecture", ["seq2seq", "edits"])

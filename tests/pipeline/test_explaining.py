@@ -1,0 +1,55 @@
+"""What a person is told of an error that Ray wrapped up."""
+
+import pytest
+import ray
+from ray.exceptions import OutOfDiskError, RayTaskError
+from ray.train import ControllerError, WorkerGroupError
+
+from signdpo.patience import StorageError
+from signdpo.pipeline.explaining import NO_ROOM, explain
+from signdpo.pipeline.hangs import HungBatchError
+
+
+def wrapped(cause: Exception) -> RayTaskError:
+    """As `ray.get` raises it."""
+    error = RayTaskError("work", "a traceback", cause).as_instanceof_cause()
+    assert isinstance(error, RayTaskError)
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        HungBatchError("it hung"),
+        wrapped(HungBatchError("it hung")),
+        WorkerGroupError("a traceback", {1: wrapped(wrapped(HungBatchError("it hung")))}),
+        ControllerError(WorkerGroupError("a traceback", {0: HungBatchError("it hung")})),
+    ],
+    ids=repr,
+)
+def test_the_message_of_the_error_itself_is_found(error: Exception) -> None:
+    assert explain(error) == "it hung"
+
+
+def test_no_room_for_objects_comes_with_its_remedy() -> None:
+    error = WorkerGroupError("a traceback", {0: wrapped(OutOfDiskError())})
+    assert explain(error) == NO_ROOM
+    assert "--object-spilling-directory" in NO_ROOM
+
+
+def test_what_led_to_an_error_is_looked_at_and_other_errors_are_left_alone() -> None:
+    error = RuntimeError("outside")
+    error.__cause__ = StorageError("s3://bucket: refused")
+    assert explain(error) == "s3://bucket: refused"
+    assert explain(wrapped(KeyError("a bug"))) is None
+
+
+@pytest.mark.usefixtures("ray_cluster")
+def test_an_error_of_a_worker_arrives_with_its_message_alone() -> None:
+    @ray.remote
+    def refuse() -> None:
+        raise StorageError("s3://bucket: refused")
+
+    with pytest.raises(RayTaskError) as caught:
+        ray.get(refuse.remote())
+    assert explain(caught.value) == "s3://bucket: refused"

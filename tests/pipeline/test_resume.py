@@ -1,0 +1,213 @@
+"""Exact resumption: a run whose workers are killed has the losses of one that was left alone, to the bit."""
+
+import os
+import shutil
+import signal
+from collections.abc import Callable, Collection
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+from small_runs import SMALL, SmallRun
+
+from signdpo.config import load_config
+from signdpo.models.policy import Policy
+from signdpo.pipeline.progress import read_metrics
+from signdpo.pipeline.run import stages_of
+from signdpo.pipeline.stages import RunContext, finished, run_stage
+from signdpo.pipeline.training import fit
+from signdpo.training.checkpoint import CheckpointMismatchError, CheckpointStore
+from signdpo.training.ledger import read_ledger
+
+pytestmark = pytest.mark.usefixtures("ray_cluster")
+
+VARYING = {"wait_share", "generators"}  # of the machine and its processes, not of the training
+END = -1
+Worker = Callable[[dict[str, Any]], None]
+
+
+def dying(worker: Worker, marks: Path, *, rank: int, steps: Collection[int]) -> Worker:
+    """A loop whose worker of one rank is killed once after each of these many steps; `END`: when all is done."""
+    marks.mkdir()
+
+    def run(settings: dict[str, Any]) -> None:
+        from signdpo.training.state import TrainingState
+        from signdpo.training.workers import rank_and_world
+
+        update = TrainingState.update
+
+        def die_once(step: int) -> None:
+            mark = Path(marks, str(step))
+            if step in steps and rank_and_world()[0] == rank and not mark.exists():
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        def update_or_die(self: TrainingState, *arguments: Any, **options: Any) -> dict[str, float]:
+            die_once(self.step)
+            return update(self, *arguments, **options)
+
+        TrainingState.update = update_or_die  # type: ignore[method-assign]
+        worker(settings)
+        die_once(END)
+
+    return run
+
+
+def context_of(directory: Path, *overrides: str) -> RunContext:
+    return RunContext(load_config(None, [*SMALL, *overrides]), str(directory), Console(file=StringIO(), width=300))
+
+
+def run_again(run: SmallRun, directory: Path, stage: str, *overrides: str) -> RunContext:
+    """One stage of the small run anew, in a directory that has what comes before it."""
+    if not directory.exists():
+        shutil.copytree(run.directory, directory, ignore=shutil.ignore_patterns(stage, "evaluation"))
+    context, before = context_of(directory, *overrides), {}
+    for each in stages_of(context.config):
+        if each.name == stage:
+            run_stage(context, each, before)
+            break
+        before[each.name] = finished(context, each, before)
+    return context
+
+
+def metrics_of(directory: Path | str, stage: str) -> list[dict[str, Any]]:
+    rows = read_metrics(f"{directory}/{stage}/metrics.jsonl")
+    return [{name: value for name, value in row.items() if name not in VARYING} for row in rows]
+
+
+def ledger_of(directory: Path | str) -> list[dict[str, Any]]:
+    (folder,) = Path(directory, "align").glob("ledger-*")
+    return read_ledger(str(folder)).drop_columns(["generator"]).to_pylist()
+
+
+def policy_hash(directory: Path | str, stage: str) -> str:
+    return Policy.load(f"{directory}/{stage}/policy").hash()
+
+
+def assert_same_training(directory: Path | str, straight: Path | str, stage: str) -> None:
+    scores = {"eval_bleu4", "eval_nll"}  # where there were checkpoints
+    for resumed, expected in zip(metrics_of(directory, stage), metrics_of(straight, stage), strict=True):
+        for name in (resumed.keys() | expected.keys()) - scores:
+            assert resumed[name] == expected[name], f"step {expected['step']}, {name}"
+
+
+def test_killed_mid_epoch_and_at_its_end_and_at_the_very_end(
+    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from signdpo.pipeline.actors import align_worker
+
+    steps = (3, 5, END)  # an epoch has 5
+    worker = dying(align_worker, tmp_path / "marks", rank=0, steps=steps)
+    monkeypatch.setattr("signdpo.pipeline.aligning.align_worker", worker)
+    context = run_again(small_run, tmp_path / "run", "align", "dpo.checkpoint_every=1")
+    assert len(list((tmp_path / "marks").iterdir())) == len(steps)
+    assert_same_training(context.directory, small_run.directory, "align")
+    assert ledger_of(context.directory) == ledger_of(small_run.directory)
+    assert "every clip once an epoch: 144 rows in 2 epochs, 5 levels" in context.console.file.getvalue()
+    # The last two, and the best, of which all but one were written before some worker was killed.
+    stored = CheckpointStore(str(next(Path(context.directory, "align").glob("training-*")))).complete()
+    assert [checkpoint.step for checkpoint in stored][:2] == [10, 9]
+    assert len(stored) <= 3
+
+
+def test_two_workers_of_which_either_dies(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from signdpo.pipeline.actors import align_worker
+
+    pair = ("resources.workers=2", "resources.cpus_per_worker=0.5")
+    run_again(small_run, tmp_path / "straight", "align", *pair)
+    worker = dying(align_worker, tmp_path / "marks", rank=1, steps=(5, 8))  # back to 3, in the epoch; to 6
+    monkeypatch.setattr("signdpo.pipeline.aligning.align_worker", worker)
+    run_again(small_run, tmp_path / "run", "align", *pair, "dpo.checkpoint_every=3")
+    assert len(list((tmp_path / "marks").iterdir())) == 2
+    assert_same_training(tmp_path / "run", tmp_path / "straight", "align")
+    ledger = ledger_of(tmp_path / "run")
+    assert ledger == ledger_of(tmp_path / "straight")
+    assert {row["rank"] for row in ledger} == {0, 1}
+
+
+def test_a_damaged_newest_checkpoint_is_skipped_for_the_one_before(small_run: SmallRun, tmp_path: Path) -> None:
+    directory = shutil.copytree(small_run.directory, tmp_path / "run")
+    (directory / "align" / "stage.json").unlink()
+    (newest,) = directory.glob("align/training-*/*/checkpoint_0000010")
+    weights = newest / "model" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    context = run_again(small_run, directory, "align")
+    printed = context.console.file.getvalue()
+    assert f"{newest} is skipped: model/model.safetensors has 1,000 bytes instead of" in printed
+    assert "goes on from step 5" in printed
+    assert_same_training(directory, small_run.directory, "align")
+    assert ledger_of(directory) == ledger_of(small_run.directory)
+    assert not newest.exists()  # pruned when it was replaced
+
+
+def test_a_run_that_ended_before_its_manifest_was_written_trains_nothing(small_run: SmallRun, tmp_path: Path) -> None:
+    directory = shutil.copytree(small_run.directory, tmp_path / "run")
+    for path in ("stage.json", "metrics.jsonl"):
+        (directory / "align" / path).unlink()
+    shutil.rmtree(directory / "align" / "policy")
+    context = run_again(small_run, directory, "align")
+    assert "goes on from step 10" in context.console.file.getvalue()
+    assert metrics_of(directory, "align") == metrics_of(small_run.directory, "align")
+    assert policy_hash(directory, "align") == policy_hash(small_run.directory, "align")
+
+
+def test_a_checkpoint_of_other_rows_is_refused_before_any_work(small_run: SmallRun) -> None:
+    context = context_of(small_run.directory)
+    (training,) = Path(small_run.directory, "align").glob("training-*")
+    with pytest.raises(CheckpointMismatchError, match=r"batch_size \(there 16, here 7\).*start a new run directory"):
+        fit(
+            context,
+            stage="align",
+            key=training.name.removeprefix("training-"),
+            loop=lambda settings: None,
+            settings={},
+            identity={"batch_size": "7"},
+            total_steps=10,
+            workers=1,
+            cpus=1,
+            score=None,
+        )
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("workers", [1, 2])
+def test_pretraining_with_dropout_resumes_exactly(
+    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    from signdpo.pipeline.actors import pretrain_worker
+
+    group = ("pretrain.epochs=4", f"resources.pretrain_workers={workers}", "resources.cpus_per_pretrain_worker=0.5")
+    run_again(small_run, tmp_path / "straight", "pretrain", *group)
+    worker = dying(pretrain_worker, tmp_path / "marks", rank=workers - 1, steps=(4, 9))  # epochs of 3: back to 3; at 9
+    monkeypatch.setattr("signdpo.pipeline.pretraining.pretrain_worker", worker)
+    run_again(small_run, tmp_path / "run", "pretrain", *group)
+    assert len(list((tmp_path / "marks").iterdir())) == 2
+    assert metrics_of(tmp_path / "run", "pretrain") == metrics_of(tmp_path / "straight", "pretrain")
+    assert policy_hash(tmp_path / "run", "pretrain") == policy_hash(tmp_path / "straight", "pretrain")
+
+
+@pytest.mark.long
+def test_the_perturber_resumes_exactly(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from signdpo.pipeline.actors import perturber_worker
+
+    worker = dying(perturber_worker, tmp_path / "marks", rank=0, steps=(2, 4))
+    monkeypatch.setattr("signdpo.pipeline.perturbing.perturber_worker", worker)
+    run_again(small_run, tmp_path / "run", "perturber")
+    assert list((tmp_path / "marks").iterdir())
+    assert metrics_of(tmp_path / "run", "perturber") == metrics_of(small_run.directory, "perturber")
+    weights = "perturber/model/model.safetensors"
+    assert (tmp_path / "run" / weights).read_bytes() == (small_run.directory / weights).read_bytes()
+
+
+@pytest.mark.long
+def test_cached_negatives_resume_exactly(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from signdpo.pipeline.actors import align_worker
+
+    worker = dying(align_worker, tmp_path / "marks", rank=0, steps=(4, 8))
+    monkeypatch.setattr("signdpo.pipeline.aligning.align_worker", worker)
+    run_again(small_run, tmp_path / "run", "align", "negatives.mode=cached", "dpo.checkpoint_every=3")
+    assert len(list((tmp_path / "marks").iterdir())) == 2
+    assert_same_training(tmp_path / "run", small_run.directory, "align")
+    assert ledger_of(tmp_path / "run") == ledger_of(small_run.directory)
