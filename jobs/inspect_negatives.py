@@ -21,7 +21,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run-dir", default="runs/default", metavar="DIR", help="of a run with a perturber")
     parser.add_argument("--split", default="train", choices=("train", "dev", "test"))
-    parser.add_argument("--clips", nargs="*", default=[], metavar="ID", help="which; default: from short to long")
+    parser.add_argument("--clips", nargs="*", default=[], metavar="ID", help="which; default: short to long")
     parser.add_argument("--count", type=int, default=8, help="how many, where no clips are named (8)")
     parser.add_argument("--epoch", type=int, default=0, help="whose negatives (0)")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="try another setting")
@@ -48,15 +48,18 @@ def inspect(arguments: argparse.Namespace, console: Console) -> None:
     examples = picture_run(context, **chosen)
     folder = Path(arguments.out)
     folder.mkdir(parents=True, exist_ok=True)
+    animations = {}
     for example in examples:
         name = re.sub(r"[^\w.-]", "_", example.id)
-        negative_figure(example, sentences=True).savefig(folder / f"{name}.png", dpi=150, facecolor="white")
+        drawn = negative_figure(example, sentences=True)
+        drawn.savefig(folder / f"{name}.png", dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
         if arguments.gif:
-            save_animation(example, folder / f"{name}.gif")
+            animations[example.id] = f"{name}.gif"
+            save_animation(example, folder / animations[example.id])
         console.print(f"  {example.id}  {example.text}  [dim]->[/]  {example.rejected_text}")
     facts = {"run": context.directory, "split": arguments.split, "epoch": str(arguments.epoch)}
     page = folder / "index.html"
-    page.write_text(gallery("Negatives", examples, facts), encoding="utf-8")
+    page.write_text(gallery("Negatives", examples, facts, animations), encoding="utf-8")
     console.print(f"gallery  {page}", markup=False, soft_wrap=True)
 
 

@@ -70,3 +70,57 @@ def test_shipped_config_is_valid(path: Path) -> None:
 def test_default_yaml_states_every_key_with_its_default() -> None:
     path = Path(__file__).parents[1] / "jobs" / "configs" / "default.yaml"
     assert yaml.safe_load(path.read_text()) == yaml.safe_load(Config().to_yaml())
+
+
+def test_a_preset_changes_what_it_names_and_leaves_the_other_defaults() -> None:
+    node = load_config(None, ["resources=gpu_node"]).resources
+    assert (node.use_gpu, node.gpus_per_worker, node.generators) == (True, 0.6, (1, 2))
+    assert node.workers == Config().resources.workers
+
+
+def test_laptop_is_the_default() -> None:
+    assert load_config(None, ["resources=laptop"]) == Config()
+
+
+def test_a_preset_hides_what_was_set_before_and_keys_change_it_afterwards() -> None:
+    config = load_config(None, ["resources.workers=7", "resources=cluster", "resources.cpus_per_worker=2"])
+    assert config.resources.workers == 2
+    assert config.resources.cpus_per_worker == 2
+
+
+@pytest.mark.parametrize("resources", ["cluster", "{preset: cluster, workers: 4}"])
+def test_a_file_names_a_preset_and_the_resolved_config_reads_back(resources: str, tmp_path: Path) -> None:
+    (tmp_path / "given.yaml").write_text(f"resources: {resources}")
+    config = load_config(tmp_path / "given.yaml")
+    assert config.resources.workers == (4 if "4" in resources else 2)
+    assert config.resources.generator_resources == {"generator_slot": 1}
+    (tmp_path / "config.yaml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "config.yaml") == config
+
+
+@pytest.mark.parametrize("given", ["resources=clustr", "resources={preset: clustr}"])
+def test_a_mistyped_preset_names_the_nearest(given: str) -> None:
+    with pytest.raises(ConfigError, match="resources=clustr is not a preset: did you mean cluster"):
+        load_config(None, [given])
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("resources.gpus_per_worker=1.5", r"resources\.gpus_per_worker.*whole number.*found 1\.5"),
+        ("resources.generator_resources={GPU: 1}", r"resources\.generator_resources.*GPU is Ray's own"),
+        ("resources.generators=[3, 2]", r"min <= max, got \[3, 2\]"),
+    ],
+)
+def test_resources_that_ray_cannot_give_are_refused(override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_config(None, [override])
+
+
+def test_what_a_worker_and_a_generator_ask_of_ray() -> None:
+    cluster = load_config(None, ["resources=cluster"]).resources
+    assert cluster.of_worker(8) == {"CPU": 8, "GPU": 1, "trainer_slot": 1}
+    assert cluster.of_generator() == {"CPU": 3, "GPU": 0.5, "generator_slot": 1}
+    without = load_config(None, ["resources=gpu_node", "resources.use_gpu=false"]).resources
+    assert without.of_worker(4) == {"CPU": 4}
+    assert without.of_generator() == {"CPU": 2}

@@ -78,7 +78,7 @@ def check_resources(config: Config, *stages: str) -> list[Demand]:
         ConfigError: naming the stage, what it needs, what there is and which keys to change.
     """
     planned = [demand for demand in demands(config) if not stages or demand.stage in stages]
-    check_placement(planned, _machine(config) if starts_here() else _cluster())
+    check_placement(planned, _machine(config) if starts_here() else joined_cluster())
     return planned
 
 
@@ -118,7 +118,7 @@ def _machine(config: Config) -> Inventory:
     )
 
 
-def _cluster() -> Inventory:
+def joined_cluster() -> Inventory:
     """The nodes of the cluster that this process has joined, and those that its autoscaler may add."""
     nodes = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
     return autoscaled(nodes) or Inventory(nodes)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -76,10 +77,16 @@ def _provider_problems(provider: Mapping[str, Any]) -> Iterator[str]:
             yield f"provider.availability_zone={zone} is not in provider.region={region}"
 
 
-def _node_problems(cluster: Mapping[str, Any]) -> Iterator[str]:
+@cache
+def instance_types() -> list[str]:
+    """All that botocore knows: no network is asked."""
     import botocore.session
 
-    known = botocore.session.get_session().get_service_model("ec2").shape_for("InstanceType").enum
+    return list(botocore.session.get_session().get_service_model("ec2").shape_for("InstanceType").enum)
+
+
+def _node_problems(cluster: Mapping[str, Any]) -> Iterator[str]:
+    known = instance_types()
     for name, kind in cluster["available_node_types"].items():
         key = f"available_node_types.{name}"
         yield from (f"{key}.{problem}" for problem in _count_problems(kind, cluster))

@@ -12,7 +12,7 @@ from signdpo.corpora.registry import open_source
 from signdpo.models.hub import load_pretrained
 from signdpo.models.policy import UNI_SIGN, uni_sign_of
 from signdpo.models.uni_sign import open_uni_sign
-from signdpo.storage import FileInfo, exists, fetch_folder, join, list_files, list_folder
+from signdpo.storage import FileInfo, exists, fetch_folder, join, list_files, list_folder, read_json
 
 MAX_UNKNOWN_SHARE = 0.05  # of the training text's tokens; more, and the tokenizer is of another language
 CHECKED_SENTENCES = 2000
@@ -35,10 +35,18 @@ def check_policy(config: Config) -> None:
 
 
 def check_language(config: Config) -> None:
-    """Raise `ConfigError` if a tokenizer that the configuration names is not for the corpus' sentences.
+    """Raise `ConfigError` if a policy or tokenizer that the configuration names is not for the corpus' sentences.
 
     The labels alone are read, no clip. A tokenizer that is trained on the corpus always fits.
     """
+    init = config.policy.init
+    if init is not None and uni_sign_of(config) is None:
+        trained = read_json(join(init, "config.json")).get("language", config.corpus.language)
+        if trained != config.corpus.language:
+            raise ConfigError(
+                f"policy.init={init} translates into {trained}, and corpus.language={config.corpus.language}: name a "
+                "policy of that language, or set corpus.language to that of the corpus' sentences"
+            )
     tokenizers = list(_named_tokenizers(config))
     if not tokenizers:
         return

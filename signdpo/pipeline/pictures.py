@@ -16,6 +16,8 @@ from signdpo.negatives.skeletons import UNCHANGED
 from signdpo.pipeline.stages import RunContext
 from signdpo.report.negatives import NegativeExample
 
+NEIGHBOURS = 4  # clips of like length, of which the one to show is chosen
+
 
 def picture(
     context: RunContext,
@@ -34,7 +36,8 @@ def picture(
         context: of a run whose baseline and perturber are there.
         reference_hash: of the baseline.
         split: of the clips.
-        ids: of the clips; without any, `count` clips evenly spaced from short ones to long ones.
+        ids: of the clips; without any, `count` clips evenly spaced from short ones to long ones, and there of a few
+            neighbours the first of those with the fewest levels left out: what is left out is not much to look at.
         count: how many, without `ids`.
         epoch: whose negatives.
 
@@ -42,25 +45,30 @@ def picture(
         ConfigError: if there is no clip of an id.
     """
     config = context.config
-    rows = [shorten_row(row, config.corpus.max_frames) for row in _chosen(context, split, ids, count)]
+    groups = _candidates(context, split, ids, count)
+    rows = [shorten_row(row, config.corpus.max_frames) for group in groups for row in group]
     asked = config.resources.of_generator()
     make = _generate.options(num_cpus=asked.pop("CPU"), num_gpus=asked.pop("GPU", None), resources=asked)
     arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
     batch = ray.get(make.remote(arguments, rows, epoch))
-    return [_example(batch, row) for row in range(len(rows))]
+    examples = (_example(batch, row) for row in range(len(rows)))
+    return [min([next(examples) for _ in group], key=lambda example: len(example.left_out)) for group in groups]
 
 
-def _chosen(context: RunContext, split: str, ids: Sequence[str], count: int) -> list[dict[str, Any]]:
+def _candidates(context: RunContext, split: str, ids: Sequence[str], count: int) -> list[list[dict[str, Any]]]:
+    """Clips in groups; one of each is shown."""
     clips = read_clips(context.path("clips"), split)
     if not ids:
         # Shards hold clips of like length, so the first clips are the shortest.
-        places = np.linspace(0, clips.num_rows - 1, min(count, clips.num_rows)).astype(int)
-        return list(clips.take(places).to_pylist())
+        groups = min(count, clips.num_rows)
+        size = min(NEIGHBOURS, clips.num_rows // groups)
+        starts = np.linspace(0, clips.num_rows - size, groups).astype(int).tolist()
+        return [clips.slice(start, size).to_pylist() for start in starts]
     where = {clip: place for place, clip in enumerate(clips["id"].to_pylist())}
     unknown = [clip for clip in ids if clip not in where]
     if unknown:
         raise ConfigError(f"there is no clip {unknown[0]} in split {split}; one that exists is {next(iter(where))}")
-    return list(clips.take([where[clip] for clip in ids]).to_pylist())
+    return [clips.slice(where[clip], 1).to_pylist() for clip in ids]
 
 
 @ray.remote

@@ -13,7 +13,7 @@ from signdpo.config import ConfigError
 from signdpo.monitoring.following import check_tracking
 from signdpo.negatives.skeletons import check_operations
 from signdpo.pipeline.caching import check_cache
-from signdpo.pipeline.cluster import begin_ray
+from signdpo.pipeline.cluster import begin_ray, joined_cluster
 from signdpo.pipeline.initial import check_language, check_policy
 from signdpo.pipeline.placement import Demand
 from signdpo.pipeline.stages import RunContext
@@ -36,6 +36,14 @@ def check_run(context: RunContext) -> list[Demand]:
     check_tracking(config)
     needed = begin_ray(config)
     check_storage(context.directory)
+    if is_local(context.directory) and joined_cluster().groups:
+        context.console.print(
+            f"--run-dir {context.directory} is a local path, and nodes that the autoscaler adds must mount it too: "
+            "name a URI such as s3://bucket/run unless they do",
+            style="yellow",
+            markup=False,
+            soft_wrap=True,
+        )
     return needed
 
 
@@ -47,7 +55,7 @@ def check_storage(directory: str) -> None:
     Raises:
         ConfigError: naming the node that cannot, and why.
     """
-    nodes = {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
+    nodes = _alive_nodes()
     own = ray.get_runtime_context().get_node_id()
     first = f".probe-{uuid.uuid4().hex}"
     written = [first]
@@ -61,19 +69,25 @@ def check_storage(directory: str) -> None:
 
 
 def _ask(nodes: Sequence[str], directory: str, name: str, there: str | None) -> dict[str, str | None]:
-    """Node -> what is wrong with the directory there, or None."""
-    asked = {
-        _probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False)).remote(
-            directory, name if there is None else f"{name}-{node}", there
-        ): node
-        for node in nodes
-    }
+    """Node -> what is wrong with the directory there, or None. Nodes that have gone meanwhile are left out."""
+    asked = {}
+    for node in nodes:
+        here = _probe.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node, soft=False))
+        asked[here.remote(directory, name if there is None else f"{name}-{node}", there)] = node
     answered, silent = ray.wait(list(asked), num_returns=len(asked), timeout=PROBE_SECONDS) if asked else ([], [])
-    for reference in silent:
-        ray.cancel(reference, force=True)
-    return {asked[reference]: ray.get(reference) for reference in answered} | {
-        asked[reference]: f"no answer in {PROBE_SECONDS:g} s" for reference in silent
-    }
+    answers: dict[str, str | None] = {asked[reference]: f"no answer in {PROBE_SECONDS:g} s" for reference in silent}
+    for reference in answered:
+        try:
+            answers[asked[reference]] = ray.get(reference)
+        except ray.exceptions.RayError as error:
+            answers[asked[reference]] = f"{type(error).__name__}: {error}"
+    alive = _alive_nodes()
+    return {node: problem for node, problem in answers.items() if node in alive}
+
+
+def _alive_nodes() -> dict[str, str]:
+    """Id -> host name."""
+    return {node["NodeID"]: node["NodeManagerHostname"] for node in ray.nodes() if node["Alive"]}
 
 
 @ray.remote(num_cpus=0, max_retries=0)

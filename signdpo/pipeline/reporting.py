@@ -35,6 +35,7 @@ def report(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs
         pretraining=read_metrics(context.path("pretrain", "metrics.jsonl")),
         alignment=alignment,
         negatives=picture(context, before["pretrain"]["policy_hash"], count=PICTURED_CLIPS),
+        negative_statistics=before["align"]["negatives"],
         translations=translations,
         warnings=[warning] if warning else [],
     )

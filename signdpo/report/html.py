@@ -64,6 +64,7 @@ class ReportData:
         comparisons: one a split.
         pretraining, alignment: logged rows, see `signdpo.report.curves`.
         negatives: clips to draw.
+        negative_statistics: what became of the negatives of each level, see `signdpo.negatives.statistics`.
         translations: examples of the development or test split.
         warnings: sentences that the reader should see first.
     """
@@ -76,6 +77,7 @@ class ReportData:
     pretraining: Sequence[Row] = ()
     alignment: Sequence[Row] = ()
     negatives: Sequence[NegativeExample] = ()
+    negative_statistics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     translations: Sequence[TranslationExample] = ()
     warnings: Sequence[str] = ()
 
@@ -87,7 +89,7 @@ def render(data: ReportData) -> str:
         _scores(data.comparisons),
         _pretraining(data.pretraining),
         _alignment(data.alignment),
-        negatives_section(data.negatives),
+        negatives_section(data.negatives, data.negative_statistics),
         _translations(data.translations),
         _config(data.config),
     ]

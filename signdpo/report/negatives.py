@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from matplotlib import font_manager
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
+from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 
 from signdpo.levels import SKELETON_LEVELS
+from signdpo.report.differences import Stretch, stretches
 from signdpo.report.svg import ACCENT, INK, LEVEL_COLOURS, report_style
 from signdpo.skeleton.drawing import DRAWN_BONES
 from signdpo.skeleton.layout import PARTS
@@ -24,7 +27,7 @@ LABEL_SHARE: Final = 0.16  # of the width, left of the strips
 LABEL_OFFSET: Final = -125  # points
 STRIP_HEIGHT: Final = 1.2  # inches
 SALIENCE_HEIGHT: Final = 0.55
-SENTENCES_HEIGHT: Final = 0.75
+SENTENCES_HEIGHT: Final = 0.95
 CHINESE_FONTS: Final = ("Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "SimHei")
 ROUNDING: Final = 0.005  # clips are stored in half precision; hands and face are drawn at twice their coordinates
 
@@ -66,7 +69,8 @@ class NegativeExample:
 def negative_figure(example: NegativeExample, *, sentences: bool = False) -> Figure:
     """The clean strip, the salience over the same time, and a strip a level: what differs, over a faint clean clip.
 
-    With `sentences` the chosen and the rejected one stand below, for a picture that leaves its page.
+    What a level lost is dotted where it was. With `sentences` the chosen and the rejected one stand below, what differs
+    in bold, for a picture that leaves its page.
     """
     levels = [level for level in SKELETON_LEVELS if level in example.perturbed]
     frames = moments(len(example.keypoints))
@@ -97,11 +101,13 @@ def negative_figure(example: NegativeExample, *, sentences: bool = False) -> Fig
         _label(strips[1], "salience", "over time", ACCENT)
         for axes, level in zip(strips[2:], levels, strict=True):
             perturbed = to_picture(example.perturbed[level])
+            changed, lost = differs(perturbed, clean), is_lost(perturbed, clean)
             colour = LEVEL_COLOURS[level]
             strength = 0.35 if level in example.left_out else 1.0
-            _draw_strip(axes, clean[frames], bounds, INK, alpha=0.25)
-            _draw_strip(axes, perturbed[frames], bounds, colour, unlike=clean[frames], alpha=strength)
-            _draw_extent(axes, np.any(differs(perturbed, clean), axis=-1), colour, alpha=strength)
+            _draw_strip(axes, clean[frames], bounds, INK, only=~lost[frames], alpha=0.25)
+            _draw_strip(axes, clean[frames], bounds, colour, only=lost[frames], alpha=strength, line=":")
+            _draw_strip(axes, perturbed[frames], bounds, colour, only=changed[frames], alpha=strength)
+            _draw_extent(axes, np.any(changed, axis=-1), colour, alpha=strength)
             _label(axes, level.replace("_", " "), _detail(example, level), colour)
     return figure
 
@@ -109,22 +115,31 @@ def negative_figure(example: NegativeExample, *, sentences: bool = False) -> Fig
 def _write_sentences(figure: Figure, example: NegativeExample) -> None:
     installed = set(font_manager.get_font_names())
     fonts = ["sans-serif", *(font for font in CHINESE_FONTS if font in installed)]
+    rejected, green = example.rejected_text, LEVEL_COLOURS["language"]
+    written = stretches(rejected, example.text) if rejected else [Stretch(NO_SENTENCE, differs=False, lacking="")]
     lines = (
-        ("chosen", example.text, INK),
-        ("language", example.rejected_text or NO_SENTENCE, LEVEL_COLOURS["language"]),
+        ("chosen", "", INK, stretches(example.text, rejected or example.text)),
+        ("language", _detail(example, "language"), green, written),
     )
-    for line, (name, sentence, colour) in enumerate(lines):
-        height = (0.52 - 0.28 * line) / figure.get_figheight()
-        figure.text(0.004, height, name, color=colour, weight="bold")
-        figure.text(LABEL_SHARE, height, sentence, fontsize=11.5, family=fonts)
+    for line, (name, detail, colour, pieces) in enumerate(lines):
+        height = (0.7 - 0.28 * line) / figure.get_figheight()
+        figure.text(0.004, height, name, color=colour, weight="bold", va="bottom")
+        figure.text(0.004, height - 0.03 / figure.get_figheight(), detail, alpha=0.75, va="top")
+        style = {"size": 11.5, "family": fonts}
+        marked = {**style, "color": green, "weight": "bold"}
+        words: list[Artist] = [
+            TextArea(text, textprops=marked if differs else style) for text, differs, _ in pieces if text
+        ]
+        row = HPacker(children=words, align="baseline", pad=0, sep=0)
+        place: dict[str, Any] = {"bbox_to_anchor": (LABEL_SHARE, height), "bbox_transform": figure.transFigure}
+        figure.add_artist(AnchoredOffsetbox("lower left", child=row, frameon=False, pad=0, borderpad=0, **place))
 
 
 def _detail(example: NegativeExample, level: str) -> str:
     operation = example.operations.get(level, "").replace("_", " ")
-    if level in example.left_out:
-        return f"{operation}\nleft out" if operation else "left out"
     margin = example.reference_margins.get(level)
-    return operation if margin is None else f"{operation}\nmargin {margin:+.1f}"
+    outcome = "" if margin is None else f"margin {margin:+.1f}"
+    return f"{operation}\n{'left out' if level in example.left_out else outcome}".strip()
 
 
 def moments(frames: int, count: int = MOMENTS) -> np.ndarray:
@@ -136,6 +151,11 @@ def differs(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
     """Which joints `(frames, 69)` bool of two pictures `(frames, 69, 2)` are apart by more than rounding, or gone."""
     gone = np.isnan(pictures).any(axis=-1) != np.isnan(others).any(axis=-1)
     return gone | (np.abs(pictures - others) > ROUNDING).any(axis=-1)
+
+
+def is_lost(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
+    """Which joints `(frames, 69)` bool are missing in pictures `(frames, 69, 2)` and there in the others."""
+    return np.isnan(pictures).any(axis=-1) & ~np.isnan(others).any(axis=-1)
 
 
 def bounds_of(picture: np.ndarray) -> tuple[float, float, float, float]:
@@ -155,19 +175,20 @@ def _draw_strip(
     bounds: tuple[float, float, float, float],
     colour: str,
     *,
-    unlike: np.ndarray | None = None,
+    only: np.ndarray | None = None,
     alpha: float = 1.0,
     width: float | None = None,
+    line: str = "-",
 ) -> None:
     """Draw skeletons `(moments, 69, 2)` side by side, each in an equal share of the width.
 
-    Given the skeletons `unlike`, only the bones that are not where theirs are.
+    Given the joints `only` `(moments, 69)` bool, just the bones that end in one of them.
     """
     left, right, bottom, top = bounds
     # Slots keep the proportions of a person however wide the strip is.
     slot = max(right - left, (bottom - top) * WIDTH * (1 - LABEL_SHARE) / MOMENTS / STRIP_HEIGHT)
     centres = (np.arange(len(pictures)) + 0.5) * slot - (left + right) / 2
-    shown = np.ones(pictures.shape[:2], dtype=bool) if unlike is None else differs(pictures, unlike)
+    shown = np.ones(pictures.shape[:2], dtype=bool) if only is None else only
     for part, joints in PARTS.items():
         bones = np.array(DRAWN_BONES[part])
         pieces = np.full((len(pictures), len(bones), 3, 2), np.nan)  # a NaN after each bone lifts the pen
@@ -175,9 +196,8 @@ def _draw_strip(
         pieces[..., 0] += centres[:, None, None]
         pieces[~shown[:, joints][:, bones].any(axis=-1)] = np.nan
         x, y = pieces.reshape(-1, 2).T
-        axes.plot(
-            x, y, color=colour, linewidth=width or STROKES[part], alpha=alpha, solid_capstyle="round", clip_on=False
-        )
+        stroke: dict[str, Any] = {"linewidth": width or STROKES[part], "linestyle": line, "solid_capstyle": "round"}
+        axes.plot(x, y, color=colour, alpha=alpha, clip_on=False, **stroke)
     axes.set(xlim=(0, slot * len(pictures)), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 

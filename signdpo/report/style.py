@@ -48,9 +48,11 @@ tbody th { text-align: left; }
 .same, .significance { color: var(--soft); }
 td.significance { text-align: left; font-size: 0.87rem; padding-bottom: 0.8rem; white-space: normal; }
 figure { margin: 1rem 0; overflow-x: auto; }
+figcaption { margin-top: 0.7rem; }
 svg { display: block; width: 100%; min-width: 44rem; height: auto; }
 svg text { font-family: inherit !important; }
 article { background: var(--panel); border-radius: 8px; padding: 0.4rem 1.4rem 1rem; margin: 1.4rem 0; }
+article img { display: block; width: 100%; margin-top: 1rem; border-radius: 6px; }
 .pair { display: grid; grid-template-columns: 9rem 1fr; gap: 0.15rem 1rem; margin: 0.9rem 0; }
 .pair dt { color: var(--soft); font-size: 0.87rem; line-height: 1.7; }
 .pair dd { margin: 0; overflow-wrap: anywhere; }

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from io import StringIO
 from pathlib import Path
@@ -119,24 +119,21 @@ def evaluate(directory: str) -> dict[str, Any]:
     """Translate a corpus on generators that need nodes of their own; what was asked, made and added."""
     from rich.console import Console
 
-    from signdpo.config import ConfigError, load_config
+    from signdpo.config import load_config
     from signdpo.corpora.ingest import ingest
     from signdpo.corpora.registry import open_source
     from signdpo.models.policy import build_policy
     from signdpo.pipeline.cluster import check_resources, start_ray
     from signdpo.pipeline.evaluating import translate_splits
+    from signdpo.pipeline.preflight import check_storage
     from signdpo.pipeline.stages import RunContext
 
     config = load_config(None, SETTINGS)
     context = RunContext(config, directory, Console(file=StringIO()))
     start_ray(config)
-    result: dict[str, Any] = {}
     check_resources(config, "clips", "evaluation")
-    try:
-        too_many = GENERATOR_NODES + 1
-        check_resources(load_config(None, [*SETTINGS, f"resources.generators=[{too_many}, {too_many}]"]), "evaluation")
-    except ConfigError as error:
-        result["refused"] = str(error)
+    too_many = load_config(None, [*SETTINGS, f"resources.generators=[{GENERATOR_NODES + 1}, {GENERATOR_NODES + 1}]"])
+    result: dict[str, Any] = {"too many": refusal(lambda: check_resources(too_many, "evaluation"))}
     source = open_source(config.corpus)
     ingest(source, context.path("clips"), config.corpus)
     build_policy(config, [entry.text for entry in source.entries("train")]).save(context.baseline)
@@ -144,8 +141,21 @@ def evaluate(directory: str) -> dict[str, Any]:
         translated = translate_splits(context, {"baseline": context.baseline})
         result["rows"] = {split: len(set(columns["id"])) for split, columns in translated.items()}
         result["seconds"] = round(time.monotonic() - watch.began, 1)
+        check_storage(directory)  # on all the nodes there are now
+        result["not shared"] = refusal(lambda: check_storage("memory://run"))
         watch.wait_for(0, seconds=60)
     return result | {"nodes": watch.seen}
+
+
+def refusal(check: Callable[[], object]) -> str:
+    """What a check says that should refuse, or nothing."""
+    from signdpo.config import ConfigError
+
+    try:
+        check()
+    except ConfigError as error:
+        return str(error)
+    return ""
 
 
 class Watch:

@@ -12,9 +12,6 @@ from small_runs import SmallRun
 
 from signdpo.config import ConfigError, load_config
 from signdpo.levels import LEVELS
-from signdpo.models.policy import Policy
-from signdpo.pipeline.cluster import check_resources
-from signdpo.pipeline.pretraining import check_tokenizer
 from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.run import run, stages_of
 from signdpo.pipeline.stages import RunContext, plan
@@ -115,20 +112,8 @@ def test_a_changed_key_runs_what_depends_on_it(small_run: SmallRun, override: st
     assert [stage.name for stage, up_to_date in plan(context, stages_of(config)) if up_to_date] == current
 
 
-def test_a_plan_the_cluster_cannot_place_is_refused_with_keys_and_numbers(ray_cluster: None) -> None:
-    config = load_config(None, ["resources.workers=4", "resources.cpus_per_worker=4"])
-    with pytest.raises(ConfigError, match=r"align stage needs 17\.5 CPUs.*cluster has 8.*resources\.workers"):
-        check_resources(config)
-
-
 def test_a_policy_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
     config = load_config(None, ["policy.init=/nowhere"])
     with pytest.raises(ConfigError, match=r"policy\.init=/nowhere: there is no policy"):
         run(config, str(tmp_path), Console(file=StringIO()))
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_tokenizer_of_another_language_is_refused(small_run: SmallRun) -> None:
-    policy = Policy.load(small_run.directory / "pretrain" / "policy")
-    with pytest.raises(ConfigError, match=r"does not know \d+%"):
-        check_tokenizer(policy, ["他今年四岁。", "你们好！"], small_run.config)

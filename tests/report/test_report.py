@@ -13,6 +13,8 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
+from matplotlib.offsetbox import TextArea
+from matplotlib.text import Text
 from PIL import Image
 
 from signdpo.levels import LEVELS, SKELETON_LEVELS
@@ -23,6 +25,7 @@ from signdpo.report.examples import gallery
 from signdpo.report.html import Comparison, ReportData, TranslationExample, render
 from signdpo.report.negatives import NegativeExample, differs, moments, negative_figure
 from signdpo.report.svg import INK, LEVEL_COLOURS, to_svg
+from signdpo.skeleton.layout import PARTS
 
 SCORES = {
     "bleu1": 50.0,
@@ -78,6 +81,10 @@ def full_report() -> ReportData:
         pretraining=rows(),
         alignment=rows(),
         negatives=[negative_example()],
+        negative_statistics={
+            "temporal_local": {"accepted": 0.875, "masked": 0.125, "redrawn": 0.333, "margin": 4.2, "strength": 0.9},
+            "language": {"accepted": 0.75, "masked": 0.25, "margin": 5.0},
+        },
         translations=[TranslationExample("t-1", "he is <here>", "he was here", "he is here")],
         warnings=["the chosen text became less likely"],
     )
@@ -131,6 +138,12 @@ def test_the_page_tells_counts_scores_differences_and_significance(page: str) ->
     assert "\u22120.30" in text
     assert "p = 0.012, significant at 0.05" in text
     assert "\u22120.20 to +1.90" in text
+
+
+def test_the_page_tells_what_became_of_the_negatives(page: str) -> None:
+    cells = [re.findall(r"<td>([^<]*)</td>", row) for row in re.findall(r"<tr><th>\w+ ?\w*</th>.*?</tr>", page)]
+    assert ["87.5%", "33.3%", "12.5%", "4.20", "0.90"] in cells
+    assert ["75.0%", "", "25.0%", "5.00", ""] in cells
 
 
 def test_the_chosen_log_probability_is_compared_with_step_zero() -> None:
@@ -247,7 +260,13 @@ def test_the_report_never_imports_ray_or_pyplot() -> None:
 
 def test_a_gallery_shows_each_clip_its_margins_and_what_was_left_out() -> None:
     example = dataclasses.replace(negative_example(), left_out=["spatial_global"])
-    page = gallery("Negatives", [example, dataclasses.replace(example, id="clip-8", rejected_text="")], {"run": "r"})
+    page = gallery(
+        "Negatives",
+        [example, dataclasses.replace(example, id="clip-8", rejected_text="")],
+        {"run": "r"},
+        {"clip-8": "clip-8.gif"},
+    )
+    assert re.findall('<img src="([^"]*)"', page) == ["clip-8.gif"]
     assert page.count("<article>") == 2
     assert "\u22121.50</b> left out" in page
     assert "none of the candidates was a usable wrong sentence" in page
@@ -255,8 +274,23 @@ def test_a_gallery_shows_each_clip_its_margins_and_what_was_left_out() -> None:
 
 
 def test_a_picture_that_leaves_its_page_takes_its_sentences_along() -> None:
-    texts = [text.get_text() for text in negative_figure(negative_example(), sentences=True).texts]
-    assert texts == ["chosen", "go home now", "language", "go away now"]
+    figure = negative_figure(negative_example(), sentences=True)
+    assert [text.get_text() for text in figure.texts] == ["chosen", "", "language", "margin +2.5"]
+    pieces = [text for row in figure.findobj(TextArea) for text in row.findobj(Text)]
+    assert [(text.get_text(), text.get_weight()) for text in pieces] == [
+        *(("go", "normal"), (" home", "bold"), (" now", "normal")),
+        *(("go", "normal"), (" away", "bold"), (" now", "normal")),
+    ]
+
+
+def test_what_was_lost_is_dotted_where_it_was() -> None:
+    example = negative_example()
+    without_hand = example.keypoints.copy()
+    without_hand[:, PARTS["right_hand"]] = 0.0
+    figure = negative_figure(dataclasses.replace(example, perturbed={"spatial_local": without_hand}))
+    dotted = [line for line in figure.axes[2].lines if line.get_linestyle() == ":"]
+    drawn = [bool(np.isfinite(line.get_xdata()).any()) for line in dotted]  # a line a part
+    assert drawn == [part == "right_hand" for part in PARTS]
 
 
 def test_an_animation_has_a_picture_a_frame(tmp_path: Path) -> None:
