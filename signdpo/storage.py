@@ -148,7 +148,7 @@ def put_folder(folder: str | Path, uri: str) -> None:
     _make_folder(uri)
     for file in sorted(Path(folder).rglob("*")):
         if file.is_file():
-            _put_file(join(uri, file.relative_to(folder).as_posix()), file)
+            put_file(join(uri, file.relative_to(folder).as_posix()), file)
 
 
 @patient
@@ -166,7 +166,8 @@ def _make_folder(uri: str) -> None:
 
 
 @patient
-def _put_file(uri: str, file: Path) -> None:
+def put_file(uri: str, file: str | Path) -> None:
+    """Copy a local file to `uri`, replacing what is there."""
     filesystem, path = open_storage(uri)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     filesystem.put_file(str(file), path)

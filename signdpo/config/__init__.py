@@ -4,7 +4,7 @@ Each class is a section of the YAML; `jobs/configs/default.yaml` comments every 
 nearest valid name, so a mistyped option never silently keeps its default.
 """
 
-from signdpo.config.base import did_you_mean
+from signdpo.config.base import did_you_mean, flat
 from signdpo.config.corpus import CorpusConfig, SyntheticConfig
 from signdpo.config.dpo import DpoConfig
 from signdpo.config.evaluation import EvaluationConfig
@@ -12,6 +12,7 @@ from signdpo.config.loading import ConfigError, load_config, parse_config
 from signdpo.config.negatives import Guidance, HardnessConfig, NegativesConfig, PerturberConfig, SalienceConfig
 from signdpo.config.policy import EncoderConfig, LanguageModelConfig, PolicyConfig, PretrainConfig
 from signdpo.config.resources import ResourcesConfig
+from signdpo.config.tracking import TrackingConfig
 from signdpo.config.tree import Config
 
 __all__ = [
@@ -31,7 +32,9 @@ __all__ = [
     "ResourcesConfig",
     "SalienceConfig",
     "SyntheticConfig",
+    "TrackingConfig",
     "did_you_mean",
+    "flat",
     "load_config",
     "parse_config",
 ]

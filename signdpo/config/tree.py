@@ -12,6 +12,7 @@ from signdpo.config.evaluation import EvaluationConfig
 from signdpo.config.negatives import NegativesConfig
 from signdpo.config.policy import PolicyConfig, PretrainConfig
 from signdpo.config.resources import ResourcesConfig
+from signdpo.config.tracking import TrackingConfig
 
 
 class Config(Section):
@@ -23,6 +24,7 @@ class Config(Section):
     dpo: DpoConfig = DpoConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     resources: ResourcesConfig = ResourcesConfig()
+    tracking: TrackingConfig = TrackingConfig()
 
     @model_validator(mode="after")
     def _only_pretraining_holds_out(self) -> Config:

@@ -145,12 +145,13 @@ def _write_shards(shards: list[Shard], source: Source, directory: str) -> Iterat
         return
     # One row is one shard, and pickled it stays one whatever Ray Data does to blocks.
     rows = ray.data.from_items([{"shard": pickle.dumps(shard)} for shard in shards], override_num_blocks=len(shards))
-    task = partial(_run_task, source=source, directory=directory)
+    rows.set_name("ingest")
+    task = partial(ingest_shard, source=source, directory=directory)
     for row in rows.map(task, num_cpus=CPUS_PER_SHARD).iter_rows():
         yield _from_json(json.loads(row["outcome"]))
 
 
-def _run_task(row: dict[str, Any], source: Source, directory: str) -> dict[str, str]:
+def ingest_shard(row: dict[str, Any], source: Source, directory: str) -> dict[str, str]:
     outcome = make_shard(pickle.loads(row["shard"]), source, directory)
     return {"outcome": json.dumps(asdict(outcome))}
 

@@ -21,6 +21,7 @@ from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.models.precision import autocast
 from signdpo.models.translator import IGNORED, SignTranslator
+from signdpo.monitoring.recorders import wait_counter
 from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.negatives.statistics import batch_statistics
 from signdpo.storage import fetch_folder
@@ -80,7 +81,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
     board = settings["board"] if rank == 0 else None
     publisher = Publisher(board, policy.model, every=config.negatives.refresh_every, step=state.step)
     ledger = Ledger(settings["ledger"], rank=rank, step=state.step)
-    feed = Feed("train", start_step=state.step)
+    feed = Feed("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
     generators: set[str] = set()
     for batch in feed:
         generators.update(batch["generator"].tolist())

@@ -7,6 +7,7 @@ where the work is done.
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import Any
 
@@ -15,6 +16,7 @@ import ray
 import ray.data
 
 from signdpo.config import Config
+from signdpo.monitoring.recorders import GenerationRecorder
 from signdpo.pipeline.hangs import BatchWatch, new_board
 from signdpo.storage import join
 from signdpo.training.versions import Follower
@@ -66,15 +68,20 @@ class BatchWorker:
 
 
 class GenerateNegatives(BatchWorker):
-    """See `signdpo.negatives.generator.NegativeGenerator`."""
+    """See `signdpo.negatives.generator.NegativeGenerator`; counts what it makes for the run of this name."""
 
     def load(self, *arguments: Any) -> None:
         from signdpo.negatives.generator import NegativeGenerator
 
-        self.generator = NegativeGenerator(*arguments)
+        run, *of_generator = arguments
+        self.generator = NegativeGenerator(*of_generator)
+        self.recorder = GenerationRecorder(run)
 
     def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        return self.generator(batch)
+        began = time.monotonic()
+        rows = self.generator(batch)
+        self.recorder.record(rows, time.monotonic() - began)
+        return rows
 
 
 class FollowPolicy(GenerateNegatives):
@@ -138,6 +145,8 @@ def on_actors(
     arguments: tuple[Any, ...],
     config: Config,
     board: Any | None = None,
+    *,
+    name: str | None = None,
 ) -> ray.data.Dataset:
     """Run an actor class over a stream, a block at a time, on the generators' share of the cluster.
 
@@ -147,13 +156,14 @@ def on_actors(
         arguments: of its `load`.
         config: of the run.
         board: a `HangBoard` of the driver's, that a `Watchdog` tells a person about; by default one that nobody reads.
+        name: of the dataset on the dashboard; it begins with the run's.
     """
     least, most = config.resources.generators
     seconds = config.resources.generator_timeout_seconds
     watch = BatchWatch(new_board(seconds) if board is None else board, seconds)
     asked = config.resources.of_generator()
     # Not `map_batches`: where GPUs are asked for it wants a number of rows, and joins blocks to get it.
-    return dataset.map_batches_internal(
+    made = dataset.map_batches_internal(
         actor,
         fn_constructor_args=(watch, *arguments),
         batch_size=None,
@@ -162,3 +172,5 @@ def on_actors(
         num_gpus=asked.pop("GPU", None),
         resources=asked or None,
     )
+    made.set_name(name)
+    return made

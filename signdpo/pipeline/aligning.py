@@ -11,6 +11,7 @@ from rich.table import Table
 
 from signdpo.config import Config
 from signdpo.models.policy import Policy
+from signdpo.monitoring.drift import DriftWatch
 from signdpo.negatives.statistics import run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker, on_actors
 from signdpo.pipeline.caching import cached_negatives, decided_by
@@ -42,6 +43,7 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         seed=config.seed,
     )
     arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
+    made = (context.name, *arguments)
     watchdog = Watchdog(context.console, config.resources)
     hangs, cache, board, ledger = watchdog.board, None, None, context.path("align", f"ledger-{key}")
     if config.negatives.mode == "cached":
@@ -55,8 +57,14 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         if cache is not None:
             return cache.stream(blocks)
         if board is not None:
-            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *arguments), config, hangs)
-        return on_actors(store.stream(blocks), GenerateNegatives, arguments, config, hangs)
+            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *made), config, hangs)
+        return on_actors(store.stream(blocks), GenerateNegatives, made, config, hangs)
+
+    drift = DriftWatch(context.console)
+
+    def on_row(row: dict[str, Any]) -> None:
+        drift.see(row)
+        _tell_epoch(context, row, schedule.epoch_steps)
 
     checkpoints = fit(
         context,
@@ -79,7 +87,7 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         score=SCORE,
         watchdog=watchdog,
         stream=stream,
-        on_row=lambda row: _tell_epoch(context, row, schedule.epoch_steps),
+        on_row=on_row,
     )
     context.console.print(f"  {check_ledger(ledger, store.ids, epochs=config.dpo.epochs)}")
     best = keep_best(context, checkpoints, context.aligned, SCORE)

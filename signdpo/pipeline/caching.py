@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import ray.data
 
-from signdpo.config import Config, ConfigError
+from signdpo.config import Config, ConfigError, flat
 from signdpo.corpora.clips import CLIP_SCHEMA, read_parquet
 from signdpo.patience import patient
 from signdpo.pipeline.actors import CacheNegatives, on_actors
@@ -59,7 +59,7 @@ def decided_by(config: Config, before: Mapping[str, Mapping[str, Any]], perturbe
         "dpo.precision": config.dpo.precision,
         "dpo.epochs": config.dpo.epochs,
         "seed": config.seed,
-        **_flat(negatives, "negatives"),
+        **flat(negatives, "negatives"),
     }
 
 
@@ -70,13 +70,6 @@ def hash_folder(uri: str) -> str:
         digest.update(file.relative_to(folder).as_posix().encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]
-
-
-def _flat(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
-    leaves: dict[str, Any] = {}
-    for name, value in tree.items():
-        leaves |= _flat(value, f"{prefix}.{name}") if isinstance(value, Mapping) else {f"{prefix}.{name}": value}
-    return leaves
 
 
 def cached_negatives(
@@ -146,7 +139,8 @@ def _generate(
             context.console.print(f"  negatives: goes on after {len(blocks) - len(missing)} of {len(blocks)} parts")
         watchdog, done = Watchdog(context.console, context.config.resources), 0
         stream, total = store.stream(missing), sum(len(block.rows) for block in missing)
-        made = on_actors(stream, CacheNegatives, (folder, *arguments), context.config, watchdog.board)
+        given, name = (folder, context.name, *arguments), f"{context.name}-negatives"
+        made = on_actors(stream, CacheNegatives, given, context.config, watchdog.board, name=name)
         with Meter(context.console, "negatives", total=total, unit="clips", watchdog=watchdog) as meter:
             for batch in made.iter_batches(batch_size=None):
                 done += int(np.sum(batch["rows"]))

@@ -46,7 +46,8 @@ def translate_splits(context: RunContext, policies: dict[str, str]) -> dict[str,
     size = config.evaluation.batch_size
     schedule = Schedule(store.num_frames, epochs=1, batch_size=size, workers=1, seed=config.seed, shuffle=False)
     watchdog = Watchdog(context.console, config.resources)
-    translated = on_actors(store.stream(schedule.blocks()), Translate, (config, policies), config, watchdog.board)
+    stream, name = store.stream(schedule.blocks()), f"{context.name}-evaluation"
+    translated = on_actors(stream, Translate, (config, policies), config, watchdog.board, name=name)
     rows: dict[str, dict[str, Any]] = {}
     with Meter(context.console, "evaluation", total=len(store), unit="clips", watchdog=watchdog) as meter:
         for batch in translated.iter_batches(batch_size=None, batch_format="pyarrow"):

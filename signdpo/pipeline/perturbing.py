@@ -145,7 +145,8 @@ def mine_hypotheses(context: RunContext, policy: str) -> list[dict[str, Any]]:
     )
     blocks = [replace(block, rows=chosen[block.rows]) for block in schedule.blocks()]
     watchdog = Watchdog(context.console, config.resources)
-    mined = on_actors(store.stream(blocks), MineHypotheses, (config, policy), config, watchdog.board)
+    stream, name = store.stream(blocks), f"{context.name}-mining"
+    mined = on_actors(stream, MineHypotheses, (config, policy), config, watchdog.board, name=name)
     rows: list[dict[str, Any]] = []
     with Meter(context.console, "mining", total=len(chosen), unit="clips", watchdog=watchdog) as meter:
         for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):

@@ -10,6 +10,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from signdpo.config import ConfigError
+from signdpo.monitoring.following import check_tracking
 from signdpo.negatives.skeletons import check_operations
 from signdpo.pipeline.caching import check_cache
 from signdpo.pipeline.cluster import begin_ray, joined_cluster
@@ -34,6 +35,7 @@ def check_run(context: RunContext) -> list[Demand]:
     check_policy(config)
     check_cache(config)
     check_language(config)
+    check_tracking(config)
     needed = begin_ray(config)
     check_storage(context.directory)
     if is_local(context.directory) and joined_cluster().groups:

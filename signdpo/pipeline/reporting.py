@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from signdpo.corpora.clips import read_clips, read_quarantine
+from signdpo.monitoring.drift import REMEDY, REPORTS
 from signdpo.pipeline.evaluating import SPLITS, SYSTEMS
 from signdpo.pipeline.pictures import picture
 from signdpo.pipeline.progress import read_metrics
@@ -18,7 +19,6 @@ from signdpo.storage import read_text, write_text
 
 PICTURED_CLIPS = 3
 LISTED_TRANSLATIONS = 12
-DRIFT_ROWS = 10  # last reports that the likelihood warning looks at
 
 
 def report(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
@@ -46,13 +46,13 @@ def report(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs
 
 def likelihood_warning(rows: Sequence[dict[str, Any]]) -> str:
     """A warning if the chosen sentences became less likely than under the reference, else ""."""
-    drifts = [row["logps/chosen_drift"] for row in rows[-DRIFT_ROWS:]]
+    drifts = [row["logps/chosen_drift"] for row in rows[-REPORTS:]]
     drift = float(np.mean(drifts)) if drifts else 0.0
     if drift >= 0:
         return ""
     return (
         f"The log-probability of the chosen sentences fell {-drift:.2f} nats below the reference's: the "
-        "preferences are winning over the translator. Raise dpo.mle_weight or dpo.anchor_weight, or lower dpo.lr."
+        f"preferences are winning over the translator. {REMEDY}"
     )
 
 

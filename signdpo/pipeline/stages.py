@@ -34,6 +34,11 @@ class RunContext:
     def path(self, *parts: str) -> str:
         return join(self.directory, *parts)
 
+    @property
+    def name(self) -> str:
+        """Of the run: its directory's. The dashboards tell runs apart by it."""
+        return self.directory.rstrip("/").rsplit("/", 1)[-1]
+
     def warn(self, message: str) -> None:
         self.console.print(f"  {message}", style="yellow", markup=False, soft_wrap=True)
 

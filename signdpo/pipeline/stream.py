@@ -69,7 +69,7 @@ class ClipStore:
         rows = np.concatenate([block.rows for block in blocks])
         recipe = Recipe.of(blocks, self.shards, self.shard_of[rows], self.row_of[rows])
         arguments = {"recipe": recipe, "max_frames": self.max_frames, "draw_seed": draw_seed}
-        return scheduled(len(blocks), gather_rows, arguments)
+        return scheduled(len(blocks), gather_clips, arguments)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def _read_shard(clips: str, file: str) -> tuple[pa.Table, tuple[list[str], np.nd
     return table, (table["id"].to_pylist(), table["num_frames"].to_numpy())
 
 
-def gather_rows(
+def gather_clips(
     batch: dict[str, np.ndarray], recipe: Recipe, max_frames: int, draw_seed: int | None = None
 ) -> pa.Table:
     """The clip rows of the blocks whose numbers are in the column `id`, with `epoch` and `step`."""
@@ -159,7 +159,14 @@ class ScheduledDataConfig(DataConfig):
 
     Train's own `DataConfig` splits into equal numbers of rows and drops what is left over; a schedule has already made
     every worker's blocks, so here each block goes to one worker as it is.
+
+    Args:
+        label: of the datasets on the dashboard; None: the names they have in training.
     """
+
+    def __init__(self, label: str | None = None) -> None:
+        super().__init__()
+        self.label = label
 
     def configure(
         self,
@@ -172,7 +179,7 @@ class ScheduledDataConfig(DataConfig):
         shards: list[dict[str, ray.data.DataIterator]] = [{} for _ in range(world_size)]
         for name, dataset in datasets.items():
             dataset = dataset.copy(dataset)
-            dataset.set_name(name)
+            dataset.set_name(self.label or name)
             dataset.context.execution_options = ordered_execution()
             for rank, shard in enumerate(dataset.streaming_split(world_size, equal=False)):
                 shards[rank][name] = shard

@@ -15,6 +15,9 @@ import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 
+from signdpo.monitoring.following import follow
+from signdpo.monitoring.recorders import CountRestarts
+from signdpo.monitoring.trackers import Training
 from signdpo.pipeline.progress import Meter, TrainingLog
 from signdpo.pipeline.stages import RunContext
 from signdpo.pipeline.stalls import Watchdog
@@ -68,7 +71,8 @@ def fit(
         stage: its name; checkpoints lie in a folder of it named after `key`, so other inputs never resume from them.
         key: of the stage's inputs.
         loop: the per-worker function.
-        settings: what it is given, beside `config`, `threads`, `steps`, `identity` and `checkpoints`, which are added.
+        settings: what it is given, beside `config`, `threads`, `steps`, `labels`, `identity` and `checkpoints`, which
+            are added.
         identity: what a checkpoint must agree on to be resumed.
         total_steps: of the whole training.
         workers: in the training group.
@@ -92,34 +96,41 @@ def fit(
         context.console.print(f"  goes on from step {start}")
     resources = context.config.resources
     watchdog = watchdog or Watchdog(context.console, resources)
-    with Meter(context.console, stage, total=total_steps, unit="steps", watchdog=watchdog) as meter:
+    training = Training(context.config, context.directory, context.name, stage, key, start, total_steps)
+    with (
+        Meter(context.console, stage, total=total_steps, unit="steps", watchdog=watchdog) as meter,
+        follow(training, context.console) as trackers,
+    ):
 
-        def follow(row: dict[str, Any]) -> None:
+        def show(row: dict[str, Any]) -> None:
             meter.update(row["step"], f"loss {row['loss']:.3f}")
+            trackers.log(row)
             if on_row is not None:
                 on_row(row)
 
         log = TrainingLog(
-            context.path(stage, "metrics.jsonl"), rows=store.read_metrics(start), on_row=follow, warn=context.warn
+            context.path(stage, "metrics.jsonl"), rows=store.read_metrics(start), on_row=show, warn=context.warn
         )
         added = {"config": context.config, "threads": max(1, int(cpus)), "steps": total_steps}
+        added["labels"] = training.labels
 
         def new_trainer() -> TorchTrainer:
             return TorchTrainer(
                 loop,
                 train_loop_config=settings | added | {"identity": identity, "checkpoints": store},
                 datasets={} if stream is None else {"train": lambda: _rest(stream, store, total_steps)},
-                dataset_config=ScheduledDataConfig(),
+                dataset_config=ScheduledDataConfig(f"{context.name}-{stage}"),
                 scaling_config=ScalingConfig(
                     num_workers=workers,
                     use_gpu=resources.use_gpu,
                     resources_per_worker=resources.of_worker(cpus),
                 ),
                 run_config=RunConfig(
-                    name=store.next_attempt(stage),
+                    name=store.next_attempt(f"{context.name}-{stage}"),
                     storage_path=store.folder,
                     failure_config=FailureConfig(max_failures=resources.max_failures),
                     callbacks=[
+                        CountRestarts(training.labels),
                         *log.callbacks(),
                         KeepCheckpoints(store, keep=resources.keep_checkpoints, score=score),
                     ],

@@ -1,7 +1,7 @@
 """The checkpoints of a stage's training: what lies in one, which are sound, which are kept. Light enough for Ray's
 controllers to import.
 
-training-<key>/<stage>-<attempt>/checkpoint_<step>/
+training-<key>/<run>-<stage>-<attempt>/checkpoint_<step>/
     model/                rank 0: a policy, or a language perturber
     trainer.pt            rank 0: optimiser and learning-rate schedule
     progress.json         rank 0: step, epoch, identity, the metrics of the step
@@ -44,6 +44,7 @@ TRAINER_FILE = "trainer.pt"
 PROGRESS_FILE = "progress.json"
 CONFIG_FILE = "config.yaml"
 METRICS_FOLDER = "metrics"
+ATTEMPT = re.compile(r"[^/]*-(\d+)(?:/|$)")
 PLACE = re.compile(r"(?P<name>[^/]+/checkpoint_(?P<step>\d{7,}))/(?P<file>.+)")
 
 
@@ -159,6 +160,12 @@ def _files(manifests: Iterable[Manifest]) -> Iterator[tuple[str, tuple[int, str]
         yield from manifest.files.items()
 
 
+def _attempt(folder: str) -> int:
+    """The number of the attempt; its name changes with that of the run directory."""
+    found = ATTEMPT.match(folder)
+    return int(found[1]) if found else 0
+
+
 @dataclass(frozen=True)
 class CheckpointStore:
     """The checkpoints of a stage for one key of its inputs, over all attempts.
@@ -179,7 +186,8 @@ class CheckpointStore:
                 key = int(place["step"]), place["name"]
                 sizes.setdefault(key, {})[place["file"]] = info.size
         return [
-            StoredCheckpoint(join(self.folder, name), step, sizes[step, name]) for step, name in sorted(sizes)[::-1]
+            StoredCheckpoint(join(self.folder, name), step, sizes[step, name])
+            for step, name in sorted(sizes, key=lambda place: (place[0], _attempt(place[1])), reverse=True)
         ]
 
     def complete(self) -> list[StoredCheckpoint]:
@@ -240,10 +248,9 @@ class CheckpointStore:
             if checkpoint.uri not in kept and checkpoint.step <= complete[0].step:
                 remove_folder(checkpoint.uri)
 
-    def next_attempt(self, stage: str) -> str:
-        """The name of a new experiment: what Ray Train's own manager has never heard of."""
-        names = (re.fullmatch(rf"{stage}-(\d+)", name) for name in list_folder(self.folder))
-        return f"{stage}-{max((int(name[1]) for name in names if name), default=0) + 1:03d}"
+    def next_attempt(self, name: str) -> str:
+        """A name for a new experiment, which Ray Train's own manager has never heard of."""
+        return f"{name}-{max(map(_attempt, list_folder(self.folder)), default=0) + 1:03d}"
 
     def write_metrics(self, first: int, rows: list[dict[str, Any]]) -> None:
         """Write what was reported of the steps from `first` to that of the last row; they replace earlier ones."""

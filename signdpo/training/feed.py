@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,12 +20,14 @@ class Feed:
     Args:
         name: of the dataset given to the trainer.
         start_step: steps before it are already trained on and are dropped.
+        on_wait: told the seconds after each wait for a block.
         prefetch: blocks fetched ahead.
     """
 
-    def __init__(self, name: str, *, start_step: int, prefetch: int = 2) -> None:
+    def __init__(self, name: str, *, start_step: int, on_wait: Callable[[float], None], prefetch: int = 2) -> None:
         self.shard = ray.train.get_dataset_shard(name)
         self.next_step = start_step
+        self.on_wait = on_wait
         self.prefetch = prefetch
         self.waited = 0.0
         self.since = time.monotonic()
@@ -40,7 +42,9 @@ class Feed:
         while True:
             began = time.monotonic()
             batch = next(batches, None)
-            self.waited += time.monotonic() - began
+            waited = time.monotonic() - began
+            self.waited += waited
+            self.on_wait(waited)
             if batch is None:
                 return
             steps = np.asarray(batch["step"])

@@ -14,6 +14,7 @@ from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.models.precision import autocast
 from signdpo.models.translator import IGNORED, SignTranslator
+from signdpo.monitoring.recorders import wait_counter
 from signdpo.storage import fetch_folder
 from signdpo.training.feed import Feed
 from signdpo.training.state import new_state
@@ -52,7 +53,7 @@ def train_mle(settings: dict[str, Any]) -> None:
     step = LikelihoodStep(policy.model, label_smoothing=config.pretrain.label_smoothing)
     parallel = ray.train.torch.prepare_model(step, parallel_strategy_kwargs={"find_unused_parameters": False})
     dev = read_clips(settings["clips"], "dev")
-    feed = Feed("train", start_step=state.step)
+    feed = Feed("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
     policy.model.train()
     for batch in feed:
         with autocast(device, config.pretrain.precision):

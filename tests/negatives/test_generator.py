@@ -37,7 +37,9 @@ def generate(run: SmallRun, *, actors: int, batch_size: int) -> dict[tuple[int, 
     config = run.config.model_copy(update={"resources": resources})
     store = ClipStore.load(str(run.directory / "clips"), "train", max_frames=256)
     schedule = Schedule(store.num_frames, epochs=2, batch_size=batch_size, workers=1, seed=1)
-    rows = on_actors(store.stream(schedule.blocks()), GenerateNegatives, arguments_of(run), config).take_all()
+    rows = on_actors(
+        store.stream(schedule.blocks()), GenerateNegatives, ("test", *arguments_of(run)), config
+    ).take_all()
     return {(row["epoch"], row["id"]): row for row in rows}
 
 

@@ -48,7 +48,7 @@ def followed(small_run: SmallRun) -> list[dict[str, Any]]:
     store = ClipStore.load(str(small_run.directory / "clips"), "train", max_frames=256)
     schedule = Schedule(store.num_frames, epochs=2, batch_size=16, workers=1, seed=1)
     board: Any = PolicyBoard.remote()
-    following = (follower(board, small_run.config), *arguments)
+    following = (follower(board, small_run.config), "test", *arguments)
     stream = on_actors(store.stream(schedule.blocks()), FollowPolicy, following, small_run.config)
     model = Policy.load(arguments[1]).model
     publisher = Publisher(board, model, every=2, step=0)

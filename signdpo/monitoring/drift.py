@@ -1,0 +1,40 @@
+"""Whether the chosen sentences become less likely than they were at step zero, when the policy was the reference.
+
+Preference training can raise every margin by lowering both log-probabilities; the translator then gets worse while all
+preference metrics get better.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from typing import Any, Final
+
+from rich.console import Console
+
+REPORTS: Final = 10  # whose mean counts: a drift of one batch is noise
+LOWEST_DRIFT: Final = -1.0  # nats a sentence: chosen sentences are e times less likely than under the reference
+REMEDY: Final = "Raise dpo.mle_weight or dpo.anchor_weight, or lower dpo.lr."
+
+
+class DriftWatch:
+    """Warns once, while training goes on, when the mean drift of the last reports falls below `LOWEST_DRIFT`."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        self.drifts: deque[float] = deque(maxlen=REPORTS)
+        self.warned = False
+
+    def see(self, row: Mapping[str, Any]) -> None:
+        """Take a row with `step` and `logps/chosen_drift`, in nats a sentence."""
+        self.drifts.append(row["logps/chosen_drift"])
+        mean = sum(self.drifts) / len(self.drifts)
+        if self.warned or len(self.drifts) < REPORTS or mean >= LOWEST_DRIFT:
+            return
+        self.warned = True
+        self.console.print(
+            f"  step {row['step']}: over the last {REPORTS} steps log p(chosen) is {-mean:.2f} nats a sentence below "
+            f"its value at step zero: the preferences are winning over the translator. {REMEDY}",
+            style="yellow",
+            markup=False,
+        )
