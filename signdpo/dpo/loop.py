@@ -57,7 +57,7 @@ class PreferenceStep(nn.Module):
 
 
 def train_dpo(settings: dict[str, Any]) -> None:
-    """Align the policy on the stream `train`; report every few steps, checkpoint and score dev at the planned steps.
+    """Align the policy on the stream `train`; report each step, checkpoint and score dev now and then, and each epoch.
 
     Args:
         settings: `config` (`Config`), `reference` (folder), `reference_hash`, `clips` (folder), `steps`,
@@ -95,7 +95,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
         }
         if state.step == settings["warm_steps"] or state.step in settings["epoch_steps"]:
             metrics["wait_share"] = feed.wait_share()
-        if state.step % config.dpo.checkpoint_every == 0 or state.step == settings["steps"]:
+        if state.step % config.dpo.checkpoint_every == 0 or state.step in settings["epoch_steps"]:
             metrics |= score_dev(policy, dev, config)
             with state.checkpoint() as checkpoint:
                 ray.train.report(metrics, checkpoint=checkpoint, checkpoint_dir_name=f"checkpoint_{state.step:07d}")

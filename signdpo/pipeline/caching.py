@@ -46,19 +46,26 @@ def decided_by(config: Config, before: Mapping[str, Mapping[str, Any]], perturbe
 
     Batches and devices are left out too: they move reference log-probabilities by rounding alone (about 1e-5 nats).
     """
-    negatives = config.negatives.model_dump(mode="json", exclude=DELIVERY)
     return {
         "format": FORMAT,
         "clips": before["clips"]["hash"],
-        "corpus.max_frames": config.corpus.max_frames,
-        "corpus.shard_rows": config.corpus.shard_rows,  # donors are drawn shard by shard
         "reference": before["pretrain"]["policy_hash"],
         "perturber": hash_folder(perturber),
+        **deciding_settings(config),
+    }
+
+
+def deciding_settings(config: Config) -> dict[str, Any]:
+    """The keys of the configuration that decide the negatives, and their values."""
+    negatives = config.negatives.model_dump(mode="json", exclude=DELIVERY)
+    return {
+        "corpus.max_frames": config.corpus.max_frames,
+        "corpus.shard_rows": config.corpus.shard_rows,  # donors are drawn shard by shard
         "policy.max_text_tokens": config.policy.max_text_tokens,
         "dpo.precision": config.dpo.precision,
         "dpo.epochs": config.dpo.epochs,
         "seed": config.seed,
-        **_flat(negatives, "negatives"),
+        **flat(negatives, "negatives"),
     }
 
 
@@ -71,10 +78,12 @@ def hash_folder(uri: str) -> str:
     return digest.hexdigest()[:16]
 
 
-def _flat(tree: Mapping[str, Any], prefix: str) -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The values of a nested mapping by their dotted names."""
     leaves: dict[str, Any] = {}
     for name, value in tree.items():
-        leaves |= _flat(value, f"{prefix}.{name}") if isinstance(value, Mapping) else {f"{prefix}.{name}": value}
+        key = f"{prefix}.{name}" if prefix else str(name)
+        leaves |= flat(value, key) if isinstance(value, Mapping) else {key: value}
     return leaves
 
 

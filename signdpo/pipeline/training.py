@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, Literal
 
 import ray.data
-from ray.train import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig
+from ray.train import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig, UserCallback
 from ray.train.torch import TorchTrainer
 
 from signdpo.pipeline.progress import Meter, TrainingLog
@@ -15,6 +15,7 @@ from signdpo.pipeline.stream import ScheduledDataConfig
 from signdpo.storage import join, put_folder
 from signdpo.training.checkpoint import MODEL_FOLDER, read_step
 
+LOWER_IS_BETTER = frozenset({"eval_nll"})  # of the dev scores
 MAX_FAILURES = 3  # restarts of the worker group before a stage gives up
 
 
@@ -31,6 +32,7 @@ def fit(
     score: str | None,
     stream: Callable[[int], ray.data.Dataset] | None = None,
     on_row: Callable[[dict[str, Any]], None] | None = None,
+    callbacks: Sequence[UserCallback] = (),
 ) -> Result:
     """Run a per-worker loop to its end.
 
@@ -43,12 +45,13 @@ def fit(
         total_steps: for the progress bar.
         workers: in the training group.
         cpus: of each worker; also its threads.
-        score: metric to keep the best checkpoint by, higher is better; None keeps the latest.
+        score: metric to keep the best checkpoint by; None keeps the latest.
         stream: first step -> the dataset `train` from there on. Called anew whenever the worker group starts, so what a
             checkpoint has consumed is not made again.
         on_row: called with each reported row of metrics.
+        callbacks: of Ray Train, beside the one that follows the run.
     """
-    storage, name = context.path(stage), f"training-{key}"
+    storage, name = context.path(stage), experiment_name(key)
     experiment = join(storage, name)
     resources = context.config.resources
     start = resumable_step(experiment)
@@ -86,20 +89,43 @@ def fit(
                     name=name,
                     storage_path=storage,
                     failure_config=FailureConfig(max_failures=MAX_FAILURES),
-                    checkpoint_config=CheckpointConfig(num_to_keep=2, checkpoint_score_attribute=score),
-                    callbacks=[log.callback()],
+                    checkpoint_config=CheckpointConfig(
+                        num_to_keep=2, checkpoint_score_attribute=score, checkpoint_score_order=better(score)
+                    ),
+                    callbacks=[log.callback(), *callbacks],
                 ),
             )
             return trainer.fit()
 
 
+def experiment_name(key: str) -> str:
+    """The folder, in a stage's own, of the training with these inputs."""
+    return f"training-{key}"
+
+
 def resumable_step(experiment: str) -> int:
     """The step of the checkpoint that Ray Train will resume from; 0 where there is none."""
+    result = earlier_result(experiment)
+    return 0 if result is None or result.checkpoint is None else read_step(result.checkpoint)
+
+
+def earlier_result(experiment: str) -> Result | None:
+    """What a training has left so far; None before it has begun."""
     try:
-        checkpoint = Result.from_path(experiment).checkpoint
+        return Result.from_path(experiment)
     except RuntimeError:
-        return 0
-    return 0 if checkpoint is None else read_step(checkpoint)
+        return None
+
+
+def better(score: str | None) -> Literal["max", "min"]:
+    """Which values of a dev score are better, as Ray says it."""
+    return "min" if score in LOWER_IS_BETTER else "max"
+
+
+def best_score(result: Result, score: str) -> float | None:
+    """The best value of a dev score among the checkpoints kept; None where there is none."""
+    scores = [float(metrics[score]) for _, metrics in result.best_checkpoints or ()]
+    return (min if better(score) == "min" else max)(scores, default=None)
 
 
 def keep_best(result: Result, uri: str, score: str | None) -> dict[str, Any]:
@@ -107,7 +133,8 @@ def keep_best(result: Result, uri: str, score: str | None) -> dict[str, Any]:
     if score is None:
         checkpoint, metrics = result.checkpoint, result.metrics or {}
     else:
-        checkpoint, metrics = max(result.best_checkpoints, key=lambda pair: pair[1][score])
+        best = best_score(result, score)
+        checkpoint, metrics = next(pair for pair in result.best_checkpoints if pair[1][score] == best)
     with checkpoint.as_directory() as folder:
         put_folder(f"{folder}/{MODEL_FOLDER}", uri)
     return dict(metrics)
