@@ -86,16 +86,21 @@ def read_bytes(uri: str, limit: int) -> bytes:
         return local.read(min(limit, os.fstat(local.fileno()).st_size + 1))
 
 
-def write_text(uri: str, text: str) -> None:
+def write_bytes(uri: str, content: bytes) -> None:
     """Write a whole file or nothing: on a local disk through a rename, on object stores a put is already atomic."""
     filesystem, path = fsspec.core.url_to_fs(uri)
     filesystem.makedirs(path.rsplit("/", 1)[0], exist_ok=True)
     if not is_local(uri):
-        filesystem.pipe_file(path, text.encode())
+        filesystem.pipe_file(path, content)
         return
     temporary = Path(f"{path}.partial")
-    temporary.write_text(text, encoding="utf-8")
+    temporary.write_bytes(content)
     temporary.replace(path)
+
+
+def write_text(uri: str, text: str) -> None:
+    """Write a whole file of UTF-8, or nothing."""
+    write_bytes(uri, text.encode())
 
 
 def read_json(uri: str) -> Any:
