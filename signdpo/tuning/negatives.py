@@ -1,0 +1,50 @@
+"""Negatives of settings that need their own: made once each, however many trials ask."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import ray
+from rich.console import Console
+
+from signdpo.config import Config
+from signdpo.pipeline.aligning import alignment_cache
+from signdpo.pipeline.caching import deciding_settings
+from signdpo.pipeline.cluster import start_ray
+from signdpo.pipeline.stages import Outputs, RunContext, input_key
+from signdpo.pipeline.stream import ClipStore
+
+
+@ray.remote(num_cpus=0)
+class NegativesDesk:
+    """Where trials ask for their negatives; those of equal settings get the same task to wait for.
+
+    Args:
+        directory: of the search.
+        before: outputs of the stages before the alignment.
+        store: the training clips.
+        cpus: of a task that makes negatives.
+    """
+
+    def __init__(self, directory: str, before: dict[str, Outputs], store: ClipStore, cpus: float) -> None:
+        self.arguments = (directory, before, store)
+        self.make = _make.options(num_cpus=cpus)
+        self.tasks: dict[str, ray.ObjectRef] = {}
+
+    def ask(self, config: Config) -> list[ray.ObjectRef]:
+        """The task that makes the negatives of these settings, in a list so that Ray does not wait for it."""
+        key = input_key(deciding_settings(config))
+        if key not in self.tasks:
+            self.tasks[key] = self.make.remote(config, *self.arguments)
+        return [self.tasks[key]]
+
+
+@ray.remote
+def _make(config: Config, directory: str, before: dict[str, Outputs], store: ClipStore) -> None:
+    start_ray(config)
+    alignment_cache(RunContext(config, directory, Console()), before, store)
+
+
+def await_negatives(desk: Any, config: Config) -> None:
+    """Wait until the negatives of these settings are in the search's cache."""
+    ray.get(ray.get(desk.ask.remote(config)))
