@@ -27,7 +27,7 @@ SEARCH = SearchConfig(
     trials=3,
     algorithm="random",
     scheduler="none",
-    seed=3,
+    seed=2,  # sigmoid, sigmoid, ipo
     space={"dpo.loss": Range(choice=("sigmoid", "ipo")), "dpo.lr": Range(loguniform=(1e-4, 1e-2))},
 )
 
@@ -128,3 +128,18 @@ def test_the_same_command_goes_on_with_what_failed_and_another_is_refused(
     assert {trial: finished_alignments(directory)[trial] for trial in done} == done
     with pytest.raises(ConfigError, match=r"search\.trials \(there 3, here 4\)"):
         search_in(directory, SEARCH.model_copy(update={"trials": 4}))
+
+
+@pytest.mark.long
+def test_settings_that_decide_negatives_make_them_once_each(small_run: SmallRun, tmp_path: Path) -> None:
+    directory = tmp_path / "run"
+    shutil.copytree(small_run.directory, directory, ignore=shutil.ignore_patterns("align", "evaluation"))
+    space = {"negatives.guidance": Range(choice=("attention", "random")), "dpo.lr": Range(loguniform=(1e-4, 1e-2))}
+    results, printed = search_in(directory, SEARCH.model_copy(update={"trials": 4, "space": space}))
+    assert [result.state for result in results] == ["finished"] * 4
+    guidances = {result.settings["negatives.guidance"] for result in results}
+    made = [
+        read_json(str(path))["decided"]["negatives.guidance"] for path in directory.glob("negatives/*/manifest.json")
+    ]
+    assert sorted(made) == sorted(guidances) == ["attention", "random"]
+    assert "negatives.guidance decide the negatives: each new setting of them makes its own first" in printed
