@@ -1,4 +1,7 @@
-"""Negatives of settings that need their own: made once each, however many trials ask."""
+"""Negatives of settings that need their own: made once each, however many trials ask, and one setting after another.
+
+Two pools of generators at a time would each grow into what the other, and the trials, leave free.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +10,13 @@ from typing import Any
 import ray
 from rich.console import Console
 
-from signdpo.config import Config
+from signdpo.config import Config, lay_over
 from signdpo.pipeline.aligning import alignment_cache
 from signdpo.pipeline.caching import deciding_settings
 from signdpo.pipeline.cluster import start_ray
 from signdpo.pipeline.stages import Outputs, RunContext, input_key
 from signdpo.pipeline.stream import ClipStore
+from signdpo.tuning.plan import TRIAL_CPUS
 
 
 @ray.remote(num_cpus=0)
@@ -23,24 +27,31 @@ class NegativesDesk:
         directory: of the search.
         before: outputs of the stages before the alignment.
         store: the training clips.
-        cpus: of a task that makes negatives.
     """
 
-    def __init__(self, directory: str, before: dict[str, Outputs], store: ClipStore, cpus: float) -> None:
+    def __init__(self, directory: str, before: dict[str, Outputs], store: ClipStore) -> None:
         self.arguments = (directory, before, store)
-        self.make = _make.options(num_cpus=cpus)
         self.tasks: dict[str, ray.ObjectRef] = {}
+        self.last: list[ray.ObjectRef] = []
 
     def ask(self, config: Config) -> list[ray.ObjectRef]:
         """The task that makes the negatives of these settings, in a list so that Ray does not wait for it."""
         key = input_key(deciding_settings(config))
         if key not in self.tasks:
-            self.tasks[key] = self.make.remote(config, *self.arguments)
+            self.tasks[key] = _make.remote(config, *self.arguments, self.last)
+            self.last = [self.tasks[key]]
         return [self.tasks[key]]
 
 
-@ray.remote
-def _make(config: Config, directory: str, before: dict[str, Outputs], store: ClipStore) -> None:
+@ray.remote(num_cpus=TRIAL_CPUS)
+def _make(
+    config: Config, directory: str, before: dict[str, Outputs], store: ClipStore, earlier: list[ray.ObjectRef]
+) -> None:
+    """Write the negatives of these settings once the earlier ones are made, or have failed."""
+    if earlier:
+        ray.wait(earlier)
+    least, _ = config.resources.generators
+    config = lay_over(config, {"resources.generators": [least, least]})
     start_ray(config)
     alignment_cache(RunContext(config, directory, Console()), before, store)
 

@@ -141,7 +141,9 @@ def draw_trials(axes: Axes, scored: Sequence[TrialResult], space: Space, baselin
     height = scales[-1].height(baseline)
     axes.plot([len(scales) - 1.07, len(scales) - 0.93], [height, height], color="#b3261e", linewidth=2.5, zorder=6)
     axes.text(len(scales) - 0.88, height, "baseline", color="#b3261e", va="center", fontsize=9.5)
-    axes.set(xlim=(-0.45, len(scales) - 0.35), ylim=(-0.04, 1.17))
+    if any(result.state == "stopped" for result in scored):
+        axes.text(-0.4, -0.09, "dashed: stopped early", color=SOFT, fontsize=9.5)
+    axes.set(xlim=(-0.45, len(scales) - 0.35), ylim=(-0.1, 1.17))
     axes.axis("off")
 
 

@@ -10,12 +10,13 @@ import ray
 from rich.console import Console
 from rich.table import Table
 
-from signdpo.config import Config, ConfigError
+from signdpo.config import ConfigError
 from signdpo.pipeline.cluster import FREE_CPUS
 from signdpo.pipeline.stream import READ_CPUS
 from signdpo.tuning.settings import Range, SearchConfig
 from signdpo.tuning.space import MINED_WITH, Space
 
+ROUNDING = 1e-9  # of sums of fractions
 TRIAL_CPUS = 0.01  # of the process that drives a trial and mostly waits; taken from its reading task's share
 
 
@@ -32,30 +33,31 @@ class Room:
     why: str
 
 
-def room_for_trials(config: Config, search: SearchConfig) -> Room:
+def room_for_trials(space: Space, search: SearchConfig) -> Room:
     """As many trials as the cluster can place, and as the search allows.
 
     Raises:
         ConfigError: if not even one fits.
     """
-    resources, total = config.resources, ray.cluster_resources()
-    cpus = resources.workers * resources.cpus_per_worker + READ_CPUS
-    gpus = resources.workers * resources.gpus_per_worker if resources.use_gpu else 0.0
-    fit = math.floor((total.get("CPU", 0.0) - FREE_CPUS) / cpus + 1e-9)
+    resources, total = space.base.resources, ray.cluster_resources()
+    workers, generators = resources.workers, resources.generators[0] if space.deciding_negatives() else 0
+    cpus, free = workers * resources.cpus_per_worker + READ_CPUS, FREE_CPUS + generators * resources.cpus_per_generator
+    gpus = workers * resources.gpus_per_worker if resources.use_gpu else 0.0
+    fit = math.floor((total.get("CPU", 0.0) - free) / cpus + ROUNDING)
     if gpus:
-        fit = min(fit, math.floor(total.get("GPU", 0.0) / gpus + 1e-9))
+        left = total.get("GPU", 0.0) - generators * resources.gpus_per_generator
+        fit = min(fit, math.floor(left / gpus + ROUNDING))
     each = f"{cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
-    parts = (
-        f"{resources.workers} training worker(s) of {resources.cpus_per_worker:g} CPU, a reading task of {READ_CPUS:g}"
-    )
+    parts = f"{workers} training worker(s) of {resources.cpus_per_worker:g} CPU, a reading task of {READ_CPUS:g}"
+    beside = f"{FREE_CPUS:g} CPU free" + (f", {generators} generator(s) for all" if generators else "")
     there = f"{total.get('CPU', 0.0):g} CPUs and {total.get('GPU', 0.0):g} GPUs"
     if fit < 1:
         raise ConfigError(
-            f"a trial needs {each} ({parts}) and {FREE_CPUS:g} CPU must stay free, the cluster has {there}: lower "
-            "resources.workers or the CPUs and GPUs of each, or raise resources.num_cpus"
+            f"a trial needs {each} ({parts}) beside {beside}, the cluster has {there}: lower resources.workers or the "
+            "CPUs and GPUs of each, or raise resources.num_cpus"
         )
     trials = min(fit, search.trials, search.concurrent or fit)
-    return Room(trials, f"{each} each ({parts}), {FREE_CPUS:g} CPU free, of {there}: {fit} would fit")
+    return Room(trials, f"{each} each ({parts}), {beside}, of {there}: {fit} would fit")
 
 
 def show_search(console: Console, space: Space, search: SearchConfig, room: Room) -> None:

@@ -26,7 +26,7 @@ from signdpo.pipeline.initial import check_policy
 from signdpo.pipeline.run import show_plan, stages_of
 from signdpo.pipeline.stages import BEFORE_ALIGNMENT, Outputs, RunContext, plan, run_stages
 from signdpo.pipeline.training import better
-from signdpo.storage import absolute, join, list_folder, read_text, write_bytes, write_text
+from signdpo.storage import absolute, exists, join, list_folder, read_text, write_bytes, write_text
 from signdpo.tuning.baseline import baseline_score
 from signdpo.tuning.halving import Halving, KeepRungs
 from signdpo.tuning.negatives import NegativesDesk
@@ -39,6 +39,7 @@ from signdpo.tuning.scores import SCORE
 from signdpo.tuning.settings import SearchConfig
 from signdpo.tuning.space import Space
 from signdpo.tuning.trial import Shared, run_trial
+from signdpo.tuning.turns import EndTurns, TurnsActor
 
 TUNE_FOLDER = "tune"  # Ray Tune's own records of the search
 STATE_FILES = "experiment_state-*.json"
@@ -75,12 +76,13 @@ def run_search(config: Config, search: SearchConfig, directory: str, console: Co
     start_ray(base)
     stages = [stage for stage in stages_of(base) if stage.name in BEFORE_ALIGNMENT]
     show_plan(context, plan(context, stages), check_resources(base))
-    room = room_for_trials(base, search)
+    room = room_for_trials(space, search)
     show_search(console, space, search, room)
-    write_text(context.path("config.yaml"), base.to_yaml())
-    write_text(context.path(RECORD), record_of(base, search))
+    if not exists(context.path(RECORD)):  # config.yaml may be that of best.yaml by now, aligned in this directory
+        write_text(context.path("config.yaml"), base.to_yaml())
+        write_text(context.path(RECORD), record_of(base, search))
     before = run_stages(context, stages)
-    shared = share(context, space, before)
+    shared = share(context, space, before, room)
     baseline = baseline_score(context, before["pretrain"]["policy_hash"])
     trials = run_trials(context, shared, search, room)
     results = ranked([TrialResult.of(trial) for trial in trials], base.dpo.select_by)
@@ -90,15 +92,15 @@ def run_search(config: Config, search: SearchConfig, directory: str, console: Co
     return results
 
 
-def share(context: RunContext, space: Space, before: dict[str, Outputs]) -> Shared:
+def share(context: RunContext, space: Space, before: dict[str, Outputs], room: Room) -> Shared:
     """What trials are given: with negatives where they all read the same, else with a desk that makes theirs."""
     store, desk = training_clips(context), None
     if space.deciding_negatives():
-        desk = NegativesDesk.remote(context.directory, before, store, TRIAL_CPUS)  # type: ignore[attr-defined]
+        desk = NegativesDesk.remote(context.directory, before, store)  # type: ignore[attr-defined]
     else:
         context.console.print("[bold]negatives[/]  of all trials, made once")
         alignment_cache(context, before, store)
-    return Shared(space, context.directory, before, store, desk)
+    return Shared(space, context.directory, before, store, TurnsActor.remote(room.trials), desk)
 
 
 def run_trials(context: RunContext, shared: Shared, search: SearchConfig, room: Room) -> list[Trial]:
@@ -126,7 +128,7 @@ def run_trials(context: RunContext, shared: Shared, search: SearchConfig, room: 
         scheduler=scheduler,
         max_concurrent_trials=room.trials,
         resources_per_trial={"cpu": TRIAL_CPUS},
-        callbacks=[Announcer(context.console, metric, search.trials), KeepRungs(scheduler)],
+        callbacks=[Announcer(context.console, metric, search.trials), KeepRungs(scheduler), EndTurns(shared.turns)],
         raise_on_failed_trial=False,
         resume_config=resume,
         trial_dirname_creator=lambda trial: str(trial.trial_id),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
+import ray
 from ray import tune
 from rich.console import Console
 
@@ -29,6 +30,7 @@ class Shared:
         directory: of the search.
         before: outputs of the stages before the alignment.
         store: the training clips.
+        turns: `TurnsActor`, which says when a trial may train.
         desk: `NegativesDesk` where the space decides negatives; None where all trials read the same.
     """
 
@@ -36,14 +38,15 @@ class Shared:
     directory: str
     before: dict[str, Outputs]
     store: ClipStore
+    turns: Any
     desk: Any
 
 
 def run_trial(settings: dict[str, Any], shared: Shared) -> None:
     """Align with these settings, as far as an earlier start of the search has not done it; report to Ray Tune."""
-    config = shared.space.config(settings)
+    config, trial_id = shared.space.config(settings), tune.get_context().get_trial_id()
     start_ray(config)
-    directory = trial_directory(shared.directory, tune.get_context().get_trial_id())
+    directory = trial_directory(shared.directory, trial_id)
     context = RunContext(config, directory, Console(), upstream=shared.directory)
     write_text(context.path("config.yaml"), config.to_yaml())
     stage = next(stage for stage in stages_of(config) if stage.name == "align")
@@ -55,6 +58,7 @@ def run_trial(settings: dict[str, Any], shared: Shared) -> None:
         return None if result is None else best_score(result, config.dpo.select_by)
 
     def work(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
+        ray.get(shared.turns.take.remote(trial_id))
         if shared.desk is not None:
             await_negatives(shared.desk, config)
         scores = ReportScores(config.dpo.select_by, epoch_steps, kept_score())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import json
 from io import StringIO
@@ -28,6 +29,7 @@ from signdpo.tuning.scores import ReportScores
 from signdpo.tuning.search import can_resume
 from signdpo.tuning.settings import Range, SearchConfig
 from signdpo.tuning.space import Space
+from signdpo.tuning.turns import Turns
 
 RANGES = {
     "dpo.beta": Range(loguniform=(0.1, 10)),
@@ -87,6 +89,31 @@ def test_a_resumed_search_compares_with_the_trials_of_before() -> None:
     KeepRungs(after).set_state(KeepRungs(before).get_state() or {})
     assert reports(after, ("c", 1, 4.0)) == ["STOP"]
     assert reports(halving(), ("c", 1, 4.0)) == ["CONTINUE"]
+
+
+# Turns.
+
+
+def test_no_more_trials_train_at_a_time_than_there_are_places() -> None:
+    async def play() -> list[str]:
+        turns, begun = Turns(2), []
+
+        async def trial(name: str) -> None:
+            await turns.take(name)
+            begun.append(name)
+
+        waiting = [asyncio.create_task(trial(name)) for name in "abcd"]
+        await asyncio.sleep(0)
+        assert begun == ["a", "b"]
+        await turns.end("c")  # killed while it waited: it takes no place
+        await asyncio.sleep(0.01)
+        assert turns.training == {"a", "b"}
+        await turns.end("a")
+        await asyncio.gather(*waiting)
+        assert turns.training == {"b", "d"}
+        return begun
+
+    assert asyncio.run(play())[-1] == "d"
 
 
 # What a trial reports.
@@ -210,16 +237,19 @@ def test_as_many_trials_run_as_the_cluster_holds(monkeypatch: pytest.MonkeyPatch
     search = SearchConfig(space=RANGES)
     for cpus, trials in ((3, 1), (4, 2), (8, 4), (64, 8)):
         monkeypatch.setattr(ray, "cluster_resources", lambda cpus=cpus: {"CPU": cpus})
-        assert room_for_trials(SPACE.base, search).trials == trials
-    assert room_for_trials(SPACE.base, SearchConfig(space=RANGES, concurrent=3)).trials == 3
+        assert room_for_trials(SPACE, search).trials == trials
+    assert room_for_trials(SPACE, SearchConfig(space=RANGES, concurrent=3)).trials == 3
+    generating = Space(SPACE.base, RANGES | {"negatives.donors": Range(integer=(1, 9))})
+    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4})
+    assert room_for_trials(generating, search).trials == 1
     on_gpus = lay_over(SPACE.base, {"resources.use_gpu": True, "resources.gpus_per_worker": 0.5})
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 64, "GPU": 1})
-    assert room_for_trials(on_gpus, search).trials == 2
+    assert room_for_trials(Space(on_gpus, RANGES), search).trials == 2
     monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2})
     with pytest.raises(
-        ConfigError, match=r"a trial needs 1\.5 CPU .* the cluster has 2 CPUs.*lower resources\.workers"
+        ConfigError, match=r"a trial needs 1\.5 CPU .* 1 CPU free, the cluster has 2 CPUs.*lower resources\.workers"
     ):
-        room_for_trials(SPACE.base, search)
+        room_for_trials(SPACE, search)
 
 
 def test_another_search_in_the_same_directory_is_refused_with_what_differs(tmp_path: Path) -> None:
