@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any
 
 import ray.data
 from ray.train import CheckpointConfig, FailureConfig, Result, RunConfig, ScalingConfig, UserCallback
@@ -13,9 +13,8 @@ from signdpo.pipeline.progress import Meter, TrainingLog
 from signdpo.pipeline.stages import RunContext
 from signdpo.pipeline.stream import ScheduledDataConfig
 from signdpo.storage import join, put_folder
-from signdpo.training.checkpoint import MODEL_FOLDER, read_step
+from signdpo.training.checkpoint import MODEL_FOLDER, better, read_step
 
-LOWER_IS_BETTER = frozenset({"eval_nll"})  # of the dev scores
 MAX_FAILURES = 3  # restarts of the worker group before a stage gives up
 
 
@@ -115,11 +114,6 @@ def earlier_result(experiment: str) -> Result | None:
         return Result.from_path(experiment)
     except RuntimeError:
         return None
-
-
-def better(score: str | None) -> Literal["max", "min"]:
-    """Which values of a dev score are better, as Ray says it."""
-    return "min" if score in LOWER_IS_BETTER else "max"
 
 
 def best_score(result: Result, score: str) -> float | None:

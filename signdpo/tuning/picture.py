@@ -19,7 +19,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from ray.tune.search.optuna import OptunaSearch
 
-from signdpo.pipeline.training import better
+from signdpo.training.checkpoint import better
 from signdpo.tuning.results import SCORE_NAMES, TrialResult, labels, number
 from signdpo.tuning.settings import Range
 from signdpo.tuning.space import Space

@@ -10,7 +10,7 @@ from ray.tune.experiment import Trial
 from rich.console import Console
 
 from signdpo.pipeline.progress import LOG_SECONDS
-from signdpo.pipeline.training import better
+from signdpo.training.checkpoint import better
 from signdpo.tuning.results import SCORE_NAMES, describe_settings, last_line
 from signdpo.tuning.scores import EPOCH, EPOCHS, SCORE
 

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.measure import Measurement
 from rich.table import Table
 
-from signdpo.pipeline.training import better
+from signdpo.training.checkpoint import better
 from signdpo.tuning.scores import EPOCH, EPOCHS, SCORE
 
 WIDEST = 1000  # columns that a table may want

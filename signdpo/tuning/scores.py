@@ -8,7 +8,7 @@ from typing import Any
 
 from ray.tune.integration.ray_train import TuneReportCallback
 
-from signdpo.pipeline.training import better
+from signdpo.training.checkpoint import better
 
 SCORE = "score"  # of a trial: its best so far, which is that of the policy it keeps
 EPOCH = "epoch"  # finished ones, what rungs are counted in

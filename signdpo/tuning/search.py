@@ -25,8 +25,8 @@ from signdpo.pipeline.cluster import check_resources, start_ray
 from signdpo.pipeline.initial import check_policy
 from signdpo.pipeline.run import show_plan, stages_of
 from signdpo.pipeline.stages import BEFORE_ALIGNMENT, Outputs, RunContext, plan, run_stages
-from signdpo.pipeline.training import better
 from signdpo.storage import absolute, exists, join, list_folder, read_text, write_bytes, write_text
+from signdpo.training.checkpoint import better
 from signdpo.tuning.baseline import baseline_score
 from signdpo.tuning.halving import Halving, KeepRungs
 from signdpo.tuning.negatives import NegativesDesk
