@@ -23,6 +23,7 @@ from signdpo.tuning.search import run_search
 from signdpo.tuning.settings import Range, SearchConfig
 from signdpo.tuning.trial import Shared, run_trial
 
+BASE = [*SMALL, "dpo.checkpoint_every=100"]  # what is scored is each epoch's end, after steps 5 and 10
 SEARCH = SearchConfig(
     trials=3,
     algorithm="random",
@@ -42,7 +43,7 @@ def refuses_ipo(settings: dict[str, Any], shared: Shared) -> None:
 def search_in(directory: Path, search: SearchConfig = SEARCH) -> tuple[list[TrialResult], str]:
     """The results, and what was printed."""
     console = Console(file=StringIO(), width=200)
-    results = run_search(load_config(None, SMALL), search, str(directory), console)
+    results = run_search(load_config(None, BASE), search, str(directory), console)
     return results, console.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -109,7 +110,7 @@ def test_scores_are_those_of_the_kept_policies(
 def test_best_yaml_is_the_run_that_the_best_trial_was(searched: tuple[Path, list[TrialResult], str]) -> None:
     directory, results, printed = searched
     best = load_config(directory / "best.yaml")
-    assert best == lay_over(load_config(None, SMALL), results[0].settings)
+    assert best == lay_over(load_config(None, BASE), results[0].settings)
     assert best.negatives.mode == "stream"
     assert f"--config {directory}/best.yaml --run-dir {directory} --set negatives.mode=cached" in printed
     assert (directory / "trials.csv").read_text().count("\n") == 4

@@ -19,6 +19,7 @@ from rich.console import Console
 
 from signdpo.config import Config, ConfigError, lay_over
 from signdpo.pipeline.stages import RunContext
+from signdpo.pipeline.training import best_score
 from signdpo.tuning.halving import Halving, KeepRungs
 from signdpo.tuning.picture import Scale, importance_of, search_figure
 from signdpo.tuning.plan import room_for_trials
@@ -139,6 +140,23 @@ def test_a_resumed_trial_remembers_its_best_checkpoint(monkeypatch: pytest.Monke
     monkeypatch.setattr(TuneReportCallback, "after_report", lambda self, run, rows, checkpoint: sent.extend(rows))
     ReportScores("eval_bleu4", [4], 9.0).after_report(None, [{"step": 4, "eval_bleu4": 8.0}], None)
     assert sent[0]["score"] == 9.0
+
+
+@pytest.mark.parametrize(("metric", "best"), [("eval_bleu4", 3.0), ("eval_nll", 1.0)])
+def test_the_kept_checkpoint_is_the_best_by_the_score_that_selects(metric: str, best: float) -> None:
+    checkpoints = [(None, {metric: value}) for value in (2.0, 1.0, 3.0)]
+    assert best_score(SimpleNamespace(best_checkpoints=checkpoints), metric) == best
+    assert best_score(SimpleNamespace(best_checkpoints=[]), metric) is None
+
+
+def test_a_trial_finds_upstream_what_comes_before_the_alignment() -> None:
+    context = RunContext(SPACE.base, "/search/trials/t1", Console(), upstream="/search")
+    assert (context.baseline, context.perturber) == ("/search/pretrain/policy", "/search/perturber/model")
+    assert context.path("negatives") == "/search/negatives"
+    assert (context.aligned, context.path("config.yaml")) == (
+        "/search/trials/t1/align/policy",
+        "/search/trials/t1/config.yaml",
+    )
 
 
 # What is said.
