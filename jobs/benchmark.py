@@ -44,7 +44,7 @@ BLOCK: Final = 50  # clips in memory at once
 TRIALS: Final = 8
 # A corpus and models so small that a stage takes seconds; wrong sentences by rules, which no stage has to learn.
 SMALL_RUN: Final = (
-    "corpus.synthetic.dev_clips=40",
+    "corpus.synthetic.dev_clips=20",
     "corpus.synthetic.test_clips=1",
     "policy.encoder.temporal_channels=32",
     "policy.language_model.d_model=64",
@@ -266,7 +266,7 @@ def run_alone(config: Config, directory: str, console: Console) -> tuple[float, 
 BENCHMARKS: Final[dict[str, tuple[Callable[[int, int], dict[str, Any]], str, int]]] = {
     "preprocess": (preprocess, "normalisation of clips, whole against frame by frame", 1000),
     "ingest": (ingest, "from pickles to Parquet, on one CPU", 500),
-    "search": (search, f"a search of {TRIALS} trials against as many runs, all tiny: a quarter of an hour", 240),
+    "search": (search, f"a search of {TRIALS} trials against as many runs, all tiny: ten minutes", 120),
 }
 
 
