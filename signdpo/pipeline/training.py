@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -63,6 +63,7 @@ def fit(
     watchdog: Watchdog | None = None,
     stream: Callable[[int], ray.data.Dataset] | None = None,
     on_row: Callable[[dict[str, Any]], None] | None = None,
+    callbacks: Sequence[UserCallback] = (),
 ) -> CheckpointStore:
     """Run a per-worker loop to its end.
 
@@ -77,11 +78,12 @@ def fit(
         total_steps: of the whole training.
         workers: in the training group.
         cpus: of each worker; also its threads.
-        score: metric to keep the best checkpoint by, higher is better; None keeps the latest.
+        score: metric to keep the best checkpoint by; None keeps the latest.
         watchdog: over the stage; a new one by default.
         stream: first step -> the dataset `train` from there on. Called anew whenever the worker group starts, so what a
             checkpoint has consumed is not made again.
         on_row: called with each reported row of metrics.
+        callbacks: of Ray Train, beside those that follow the run.
 
     Returns:
         Where the checkpoints are.
@@ -89,7 +91,7 @@ def fit(
     Raises:
         CheckpointMismatchError: if there is a checkpoint of another training under this key.
     """
-    store = CheckpointStore(context.path(stage, f"training-{key}")).examined(context.warn)
+    store = checkpoints_of(context, stage, key).examined(context.warn)
     store.check_identity(identity)
     start = store.newest_step()
     if start:
@@ -132,6 +134,7 @@ def fit(
                     callbacks=[
                         CountRestarts(training.labels),
                         *log.callbacks(),
+                        *callbacks,
                         KeepCheckpoints(store, keep=resources.keep_checkpoints, score=score),
                     ],
                 ),
@@ -142,6 +145,11 @@ def fit(
             # What workers wrote before each checkpoint; reports of a group that died may have been lost on their way.
             log.replace(store.read_metrics(total_steps))
     return store
+
+
+def checkpoints_of(context: RunContext, stage: str, key: str) -> CheckpointStore:
+    """The checkpoints of the training of a stage with these inputs."""
+    return CheckpointStore(context.path(stage, f"training-{key}"))
 
 
 @contextmanager
