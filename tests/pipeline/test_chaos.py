@@ -167,7 +167,6 @@ def check_run(chaos: Chaos, straight: Path) -> None:
     """The run is as if nothing had happened; prints what did."""
     assert_same_training(chaos.directory, straight, "align")
     assert ledger_of(chaos.directory) == ledger_of(straight)
-    assert policy_hash(chaos.directory, "align") == policy_hash(straight, "align")
     print(f"\n{sum(chaos.kills.values())} kills {dict(chaos.kills)}: {check_blocks(chaos)}")
     print(next(line.strip() for line in chaos.output.read_text().splitlines() if "every clip once" in line))
 
@@ -194,3 +193,4 @@ def test_twenty_kills_at_random(small_run: SmallRun, tmp_path: Path) -> None:
         chaos.finish()
     assert sum(chaos.kills.values()) == 21
     check_run(chaos, straight.directory)
+    assert policy_hash(chaos.directory, "align") == policy_hash(straight.directory, "align")
