@@ -16,6 +16,7 @@ import ray.data
 
 from signdpo.config import Config
 from signdpo.pipeline.hangs import BatchWatch, new_board
+from signdpo.pipeline.stream import with_errors_kept
 from signdpo.storage import join
 from signdpo.training.versions import Follower
 
@@ -153,7 +154,7 @@ def on_actors(
     watch = BatchWatch(new_board(seconds) if board is None else board, seconds)
     asked = config.resources.of_generator()
     # Not `map_batches`: where GPUs are asked for it wants a number of rows, and joins blocks to get it.
-    return dataset.map_batches_internal(
+    made = dataset.map_batches_internal(
         actor,
         fn_constructor_args=(watch, *arguments),
         batch_size=None,
@@ -162,3 +163,4 @@ def on_actors(
         num_gpus=asked.pop("GPU", None),
         resources=asked or None,
     )
+    return with_errors_kept(made)
