@@ -2,6 +2,7 @@
 
 python jobs/benchmark.py preprocess
 python jobs/benchmark.py ingest --clips 2000 --json ingest.json
+python jobs/benchmark.py search
 """
 
 from __future__ import annotations
@@ -20,19 +21,39 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from rich.console import Console
 
-from signdpo.config import CorpusConfig
+from signdpo.config import Config, CorpusConfig, lay_over, load_config
 from signdpo.corpora.ingest import make_shard
 from signdpo.corpora.planning import plan_shards
 from signdpo.corpora.pose_pickle import keypoints_of
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import SPLITS
+from signdpo.pipeline.cluster import start_ray
+from signdpo.pipeline.run import stages_of
+from signdpo.pipeline.stages import MANIFEST, RunContext, run_stages
 from signdpo.skeleton.layout import PARTS
 from signdpo.skeleton.normalisation import normalise
+from signdpo.storage import read_json
+from signdpo.tuning.search import run_search
+from signdpo.tuning.settings import Range, SearchConfig
 
 SEED: Final = 1
 TOLERANCE: Final = 1e-5
 BLOCK: Final = 50  # clips in memory at once
+TRIALS: Final = 8
+# A corpus and models so small that a stage takes seconds; wrong sentences by rules, which no stage has to learn.
+SMALL_RUN: Final = (
+    "corpus.synthetic.dev_clips=20",
+    "corpus.synthetic.test_clips=1",
+    "policy.encoder.temporal_channels=32",
+    "policy.language_model.d_model=64",
+    "pretrain.epochs=2",
+    "negatives.perturber.kind=rules",
+    "negatives.perturber.min_chrf=0",
+    "negatives.perturber.min_fluency=-100",
+    "negatives.hardness.min_margin=-1",
+)
 # The arrays of one clip as the pickles of the Uni-Sign release hold them: `keypoints` and `scores`.
 Pose = dict[str, list[np.ndarray]]
 
@@ -204,9 +225,48 @@ def ingest(clips: int, frames: int) -> dict[str, Any]:
     }
 
 
+# search: settings tried by one search, against as many runs one after the other.
+
+
+def search(clips: int, frames: int) -> dict[str, Any]:
+    """A search without early stopping against separate runs of its trials' settings, from the corpus to the policy."""
+    config = load_config(None, [*SMALL_RUN, f"corpus.synthetic.train_clips={clips}", f"corpus.max_frames={frames}"])
+    space = {"dpo.beta": Range(loguniform=(0.1, 3)), "dpo.weights.language": Range(uniform=(0, 1))}
+    settings = SearchConfig(trials=TRIALS, scheduler="none", space=space)
+    console = Console(stderr=True)
+    start_ray(config)
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        results = run_search(config, settings, f"{folder}/search", console)
+        searching = time.perf_counter() - began
+        assert all(result.state == "finished" for result in results), "a trial has failed: there is nothing to compare"
+        runs = [run_alone(lay_over(config, result.settings), f"{folder}/{result.id}", console) for result in results]
+    separate, alignments = (sum(seconds) for seconds in zip(*runs, strict=True))
+    return {
+        "trials": len(results),
+        "clips": clips,
+        "search, s": searching,
+        "separate runs, s": separate,
+        "ratio": separate / searching,
+        "their alignments alone, s": alignments,
+        "ratio to alignments alone": alignments / searching,
+    }
+
+
+def run_alone(config: Config, directory: str, console: Console) -> tuple[float, float]:
+    """Seconds of a run up to its aligned policy, and those of its alignment."""
+    stages = stages_of(config)
+    last = next(place for place, stage in enumerate(stages) if stage.name == "align")
+    context = RunContext(config, directory, console)
+    began = time.perf_counter()
+    run_stages(context, stages[: last + 1])
+    return time.perf_counter() - began, float(read_json(context.path("align", MANIFEST))["seconds"])
+
+
 BENCHMARKS: Final[dict[str, tuple[Callable[[int, int], dict[str, Any]], str, int]]] = {
     "preprocess": (preprocess, "normalisation of clips, whole against frame by frame", 1000),
     "ingest": (ingest, "from pickles to Parquet, on one CPU", 500),
+    "search": (search, f"a search of {TRIALS} trials against as many runs, all tiny: ten minutes", 120),
 }
 
 

@@ -128,7 +128,7 @@ def write_bytes(uri: str, content: bytes) -> None:
 
 
 def write_text(uri: str, text: str) -> None:
-    """Write a text file whole or not at all, as UTF-8."""
+    """Write a whole file of UTF-8, or nothing."""
     write_bytes(uri, text.encode())
 
 

@@ -8,7 +8,7 @@ from signdpo.config.base import did_you_mean, flat
 from signdpo.config.corpus import CorpusConfig, SyntheticConfig
 from signdpo.config.dpo import DpoConfig
 from signdpo.config.evaluation import EvaluationConfig
-from signdpo.config.loading import ConfigError, load_config, parse_config
+from signdpo.config.loading import ConfigError, lay_over, load_config, parse_config, parse_section, read_mapping
 from signdpo.config.negatives import Guidance, HardnessConfig, NegativesConfig, PerturberConfig, SalienceConfig
 from signdpo.config.policy import EncoderConfig, LanguageModelConfig, PolicyConfig, PretrainConfig
 from signdpo.config.resources import ResourcesConfig
@@ -35,6 +35,9 @@ __all__ = [
     "TrackingConfig",
     "did_you_mean",
     "flat",
+    "lay_over",
     "load_config",
     "parse_config",
+    "parse_section",
+    "read_mapping",
 ]

@@ -34,6 +34,7 @@ class DpoConfig(Section):
     weight_decay: NonNegative = 0.0
     clip_grad_norm: Positive = 1.0
     checkpoint_every: Count = 25
+    select_by: Literal["eval_bleu4", "eval_nll"] = "eval_bleu4"
 
     @model_validator(mode="after")
     def _levels_are_known(self) -> DpoConfig:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -20,6 +20,9 @@ class ConfigError(ValueError):
     """A configuration that cannot be run; the message names the key, what was found and the remedy."""
 
 
+S = TypeVar("S", bound=BaseModel)
+
+
 def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
     """Lay a YAML file over the defaults, and `key=value` overrides over both, values parsed as YAML.
 
@@ -31,40 +34,63 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
     """
     tree = Config().model_dump(mode="json")
     if path is not None:
-        if not exists(str(path)):
-            raise ConfigError(f"--config {path}: there is no such file")
-        try:
-            given = yaml.safe_load(read_text(str(path))) or {}
-        except yaml.YAMLError as error:
-            raise ConfigError(f"--config {path} is not valid YAML: {error}") from error
-        if not isinstance(given, dict):
-            raise ConfigError(f"--config {path} must hold a mapping of sections, found {type(given).__name__}")
-        _lay_over(tree, given)
+        _lay_over(tree, read_mapping(path, "--config"))
     return parse_config(tree, overrides)
 
 
 def parse_config(tree: Mapping[str, Any], overrides: Iterable[str] = ()) -> Config:
     """Validate a plain tree with overrides laid over it. Raises `ConfigError` listing every problem, one a line."""
+    return parse_section(Config, tree, overrides)
+
+
+def read_mapping(path: str | Path, option: str) -> dict[str, Any]:
+    """The mapping that a YAML file holds. Raises `ConfigError`, which names the option that named the file."""
+    if not exists(str(path)):
+        raise ConfigError(f"{option} {path}: there is no such file")
+    try:
+        given = yaml.safe_load(read_text(str(path))) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{option} {path} is not valid YAML: {error}") from error
+    if not isinstance(given, dict):
+        raise ConfigError(f"{option} {path} must hold a mapping of sections, found {type(given).__name__}")
+    return given
+
+
+def parse_section(section: type[S], tree: Mapping[str, Any], overrides: Iterable[str] = (), *, prefix: str = "") -> S:
+    """Validate a plain tree as a section; `prefix` goes before its keys in the message of a `ConfigError`."""
     merged = copy.deepcopy(dict(tree))
     for override in overrides:
-        _apply_override(merged, override)
+        _apply_override(merged, override, prefix)
     try:
-        return Config.model_validate(merged)
+        return section.model_validate(merged)
     except ValidationError as error:
-        raise ConfigError("\n".join(_explain(problem) for problem in error.errors())) from error
+        raise ConfigError("\n".join(_explain(problem, section, prefix) for problem in error.errors())) from error
 
 
-def _apply_override(tree: dict[str, Any], override: str) -> None:
+def lay_over(config: Config, settings: Mapping[str, Any]) -> Config:
+    """The configuration with some keys, such as `dpo.weights.language`, set to other values. Raises `ConfigError`."""
+    tree = config.model_dump(mode="json")
+    for key, value in settings.items():
+        _lay(tree, key, value)
+    return parse_config(tree)
+
+
+def _apply_override(tree: dict[str, Any], override: str, prefix: str) -> None:
     key, separator, value = override.partition("=")
     if not separator or not key:
-        raise ConfigError(f"--set {override}: expected key=value, for example --set dpo.beta=0.5")
+        raise ConfigError(f"--set {prefix}{override}: expected key=value, for example --set dpo.beta=0.5")
     try:
         given = yaml.safe_load(value)
     except yaml.YAMLError as error:
-        raise ConfigError(f"--set {override}: the value is not valid YAML: {error}") from error
+        raise ConfigError(f"--set {prefix}{override}: the value is not valid YAML: {error}") from error
+    _lay(tree, key, given)
+
+
+def _lay(tree: dict[str, Any], key: str, value: Any) -> None:
+    """Set one key, such as `dpo.weights.language`, in place."""
     for part in reversed(key.split(".")):
-        given = {part: given}
-    _lay_over(tree, given)
+        value = {part: value}
+    _lay_over(tree, value)
 
 
 def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
@@ -84,11 +110,11 @@ def _merge(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
             tree[key] = value
 
 
-def _explain(problem: Mapping[str, Any]) -> str:
+def _explain(problem: Mapping[str, Any], section: type[BaseModel], prefix: str) -> str:
     location = tuple(str(part) for part in problem["loc"])
-    key = ".".join(location) or "config"
+    key = prefix + ".".join(location)
     if problem["type"] == "extra_forbidden":
-        return f"unknown key {key}{did_you_mean(key, _known_keys(Config))}"
+        return f"unknown key {key}{did_you_mean(key, _known_keys(section, prefix))}"
     message = problem["msg"].removeprefix("Value error, ")
     if isinstance(problem["input"], Mapping):  # a rule between keys: its message names them and what was found
         return f"{key}: {message}" if location else message

@@ -59,7 +59,7 @@ class PreferenceStep(nn.Module):
 
 
 def train_dpo(settings: dict[str, Any]) -> None:
-    """Align the policy on the stream `train`; report every few steps, checkpoint and score dev at the planned steps.
+    """Align the policy on the stream `train`; report each step, checkpoint and score dev now and then, and each epoch.
 
     Args:
         settings: `config` (`Config`), `reference` (folder), `reference_hash`, `clips` (folder), `warm_steps` and
@@ -100,7 +100,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
         }
         if state.step == settings["warm_steps"] or state.step in settings["epoch_steps"]:
             metrics["wait_share"] = feed.wait_share()
-        due = state.step % config.dpo.checkpoint_every == 0 or state.step == settings["steps"]
+        due = state.step % config.dpo.checkpoint_every == 0 or state.step in settings["epoch_steps"]
         if due:
             metrics |= score_dev(policy, dev, config)
             ledger.commit(state.step)

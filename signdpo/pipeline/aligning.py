@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import ray
 import ray.data
+from ray.train import UserCallback
 from rich.table import Table
 
 from signdpo.config import Config
@@ -14,7 +16,7 @@ from signdpo.models.policy import Policy
 from signdpo.monitoring.drift import DriftWatch
 from signdpo.negatives.statistics import run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker, on_actors
-from signdpo.pipeline.caching import cached_negatives, decided_by
+from signdpo.pipeline.caching import CachedNegatives, cached_negatives, decided_by
 from signdpo.pipeline.nodes import on_this_node
 from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.schedule import Schedule
@@ -26,29 +28,35 @@ from signdpo.storage import fetch_folder
 from signdpo.training.ledger import check_ledger
 from signdpo.training.versions import Follower, PolicyBoard
 
-SCORE = "eval_bleu4"
 BLOCKS_AHEAD = 4  # of each generator that follows the policy: one in the making, the rest for uneven steps
 WARM_STEPS = 3  # first batches, which wait for the generators to load their models
 
 
-def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
-    """Align on the train split, keep the checkpoint with the best dev BLEU-4 as `align/policy`."""
+def align(
+    context: RunContext,
+    before: dict[str, Outputs],
+    key: str,
+    *,
+    store: ClipStore | None = None,
+    callbacks: Sequence[UserCallback] = (),
+) -> Outputs:
+    """Align on the train split, keep the checkpoint with the best dev score as `align/policy`.
+
+    Args:
+        context: of the run.
+        before: outputs of the stages before.
+        key: of the stage's inputs.
+        store: the training clips, where they are in the object store already.
+        callbacks: of Ray Train.
+    """
     config, reference_hash = context.config, before["pretrain"]["policy_hash"]
-    store = ClipStore.load(context.path("clips"), "train", max_frames=config.corpus.max_frames)
-    schedule = Schedule(
-        store.num_frames,
-        epochs=config.dpo.epochs,
-        batch_size=config.dpo.batch_size,
-        workers=config.resources.workers,
-        seed=config.seed,
-    )
-    arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
-    made = (context.name, *arguments)
+    store = store or training_clips(context)
+    schedule = alignment_schedule(config, store)
+    made = (context.name, *_generator_arguments(context, before))
     watchdog = Watchdog(context.console, config.resources)
     hangs, cache, board, ledger = watchdog.board, None, None, context.path("align", f"ledger-{key}")
     if config.negatives.mode == "cached":
-        decided = decided_by(config, before, context.perturber)
-        cache = cached_negatives(context, decided, store, schedule, arguments)
+        cache = alignment_cache(context, before, store)
     if config.negatives.policy == "current":
         board = PolicyBoard.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
 
@@ -84,18 +92,46 @@ def align(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
         total_steps=schedule.steps,
         workers=config.resources.workers,
         cpus=config.resources.cpus_per_worker,
-        score=SCORE,
+        score=config.dpo.select_by,
         watchdog=watchdog,
         stream=stream,
         on_row=on_row,
+        callbacks=callbacks,
     )
     context.console.print(f"  {check_ledger(ledger, store.ids, epochs=config.dpo.epochs)}")
-    best = keep_best(context, checkpoints, context.aligned, SCORE)
-    context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
+    best = keep_best(context, checkpoints, context.aligned, config.dpo.select_by)
+    context.console.print(f"  dev BLEU-4 {best['eval_bleu4']:.2f} (greedy) after step {best['step']}")
     negatives = run_statistics(read_metrics(context.path("align", "metrics.jsonl")))
     show_negatives(context, negatives)
     policy_hash = Policy.load(fetch_folder(context.aligned)).hash()
     return {"policy_hash": policy_hash, "step": best["step"], "negatives": negatives}
+
+
+def training_clips(context: RunContext) -> ClipStore:
+    """The train split, in the object store."""
+    return ClipStore.load(context.path("clips"), "train", max_frames=context.config.corpus.max_frames)
+
+
+def alignment_schedule(config: Config, store: ClipStore) -> Schedule:
+    return Schedule(
+        store.num_frames,
+        epochs=config.dpo.epochs,
+        batch_size=config.dpo.batch_size,
+        workers=config.resources.workers,
+        seed=config.seed,
+    )
+
+
+def alignment_cache(context: RunContext, before: dict[str, Outputs], store: ClipStore) -> CachedNegatives:
+    """The cached negatives of an alignment, made as far as they are lacking; see `cached_negatives`."""
+    decided = decided_by(context.config, before, context.perturber)
+    schedule = alignment_schedule(context.config, store)
+    return cached_negatives(context, decided, store, schedule, _generator_arguments(context, before))
+
+
+def _generator_arguments(context: RunContext, before: dict[str, Outputs]) -> tuple[Any, ...]:
+    reference_hash = before["pretrain"]["policy_hash"]
+    return context.config, context.baseline, reference_hash, context.perturber, context.path("clips")
 
 
 def show_negatives(context: RunContext, statistics: dict[str, dict[str, float]]) -> None:

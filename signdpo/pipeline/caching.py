@@ -47,14 +47,21 @@ def decided_by(config: Config, before: Mapping[str, Mapping[str, Any]], perturbe
 
     Batches and devices are left out too: they move reference log-probabilities by rounding alone (about 1e-5 nats).
     """
-    negatives = config.negatives.model_dump(mode="json", exclude=DELIVERY)
     return {
         "format": FORMAT,
         "clips": before["clips"]["hash"],
-        "corpus.max_frames": config.corpus.max_frames,
-        "corpus.shard_rows": config.corpus.shard_rows,  # donors are drawn shard by shard
         "reference": before["pretrain"]["policy_hash"],
         "perturber": hash_folder(perturber),
+        **deciding_settings(config),
+    }
+
+
+def deciding_settings(config: Config) -> dict[str, Any]:
+    """The keys of the configuration that decide the negatives, and their values."""
+    negatives = config.negatives.model_dump(mode="json", exclude=DELIVERY)
+    return {
+        "corpus.max_frames": config.corpus.max_frames,
+        "corpus.shard_rows": config.corpus.shard_rows,  # donors are drawn shard by shard
         "policy.max_text_tokens": config.policy.max_text_tokens,
         "dpo.precision": config.dpo.precision,
         "dpo.epochs": config.dpo.epochs,

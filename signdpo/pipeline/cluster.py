@@ -99,7 +99,7 @@ def start_ray(config: Config) -> None:
             for name, value in LOCAL_ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
         ray.init(log_to_driver=False, logging_level="ERROR", **settings)
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs as an error it raises as well
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

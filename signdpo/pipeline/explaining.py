@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
 from ray.train import ControllerError, WorkerGroupError
+from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from signdpo.config import ConfigError
 from signdpo.negatives.generator import ReferenceMismatchError
@@ -52,6 +53,8 @@ def _led_to(error: BaseException) -> Iterator[BaseException]:
         inner = [current.__cause__, current.__context__]
         if isinstance(current, RayTaskError):
             inner.append(current.cause)
+        elif isinstance(current, UserExceptionWithTraceback):
+            inner.append(current._base_exc)
         elif isinstance(current, WorkerGroupError):
             inner.extend(current.worker_failures.values())
         elif isinstance(current, ControllerError):

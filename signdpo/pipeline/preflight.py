@@ -21,6 +21,8 @@ from signdpo.storage import is_local
 
 PROBE_SECONDS = 60.0  # for a node to write, and to start the process that does; object stores retry for long
 
+NOT_SHARED = "what another node wrote there is not seen"
+
 
 def check_run(context: RunContext) -> list[Demand]:
     """Check everything that can be known now, with Ray started or joined on the way; the plan of resources.
@@ -57,15 +59,13 @@ def check_storage(directory: str) -> None:
     """
     nodes = _alive_nodes()
     own = ray.get_runtime_context().get_node_id()
+    others = [node for node in nodes if node != own]
     first = f".probe-{uuid.uuid4().hex}"
-    written = [first]
+    _refuse(directory, _ask([own], directory, first, None), nodes)
     try:
-        _refuse(directory, _ask([own], directory, first, None), nodes)
-        others = [node for node in nodes if node != own]
-        written += [f"{first}-{node}" for node in others]
         _refuse(directory, _ask(others, directory, first, first), nodes)
     finally:
-        _remove(directory, written)
+        _remove(directory, [first, *(f"{first}-{node}" for node in others)])
 
 
 def _ask(nodes: Sequence[str], directory: str, name: str, there: str | None) -> dict[str, str | None]:
@@ -96,7 +96,7 @@ def _probe(directory: str, name: str, there: str | None) -> str | None:
     try:
         filesystem, folder = fsspec.core.url_to_fs(directory)
         if there is not None and not filesystem.exists(f"{folder}/{there}"):
-            return "what another node wrote there is not seen"
+            return NOT_SHARED
         filesystem.makedirs(folder, exist_ok=True)
         filesystem.pipe_file(f"{folder}/{name}", b"signdpo")
         return None if filesystem.cat_file(f"{folder}/{name}") == b"signdpo" else "what was written reads otherwise"
@@ -109,7 +109,7 @@ def _refuse(directory: str, answers: Mapping[str, str | None], nodes: Mapping[st
         if problem is not None:
             remedy = (
                 "name a folder that every node mounts, or a URI such as s3://bucket/run"
-                if is_local(directory)
+                if is_local(directory) or problem == NOT_SHARED
                 else "check that the bucket exists, that the nodes' role may write to it, and that its fsspec package "
                 "(s3fs, gcsfs, adlfs) is installed on them"
             )

@@ -15,6 +15,7 @@ from signdpo.config import Config
 from signdpo.storage import exists, join, read_json, write_json
 
 MANIFEST = "stage.json"
+BEFORE_ALIGNMENT = ("clips", "pretrain", "perturber", "negatives")  # folders that many alignments can share
 
 
 @dataclass(frozen=True)
@@ -25,14 +26,18 @@ class RunContext:
         config: resolved.
         directory: of the run, a local path or an fsspec URI.
         console: where a person reads.
+        upstream: the run whose clips, baseline, perturber and cached negatives this one builds on; None: its own.
     """
 
     config: Config
     directory: str
     console: Console
+    upstream: str | None = None
 
     def path(self, *parts: str) -> str:
-        return join(self.directory, *parts)
+        """A place in the run directory, or in the upstream one's if that has this stage."""
+        upstream = self.upstream if parts[0] in BEFORE_ALIGNMENT else None
+        return join(upstream or self.directory, *parts)
 
     @property
     def name(self) -> str:

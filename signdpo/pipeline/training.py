@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -25,6 +26,7 @@ from signdpo.storage import put_folder
 from signdpo.training.checkpoint import MODEL_FOLDER, CheckpointStore
 
 MAX_CONTROLLERS = 4  # one after the other, before a stage gives up
+logger = logging.getLogger(__name__)
 
 
 class DamagedCheckpointsError(RuntimeError):
@@ -38,8 +40,12 @@ class KeepCheckpoints(UserCallback):
         self.store, self.keep, self.score = store, keep, score
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        if checkpoint is not None:
+        if checkpoint is None:
+            return
+        try:
             self.store.prune(keep=self.keep, score=self.score)
+        except OSError as error:  # raised from here, it would end the training
+            logger.warning("old checkpoints in %s stay until the next one is committed: %s", self.store.folder, error)
 
 
 def fit(
@@ -57,6 +63,7 @@ def fit(
     watchdog: Watchdog | None = None,
     stream: Callable[[int], ray.data.Dataset] | None = None,
     on_row: Callable[[dict[str, Any]], None] | None = None,
+    callbacks: Sequence[UserCallback] = (),
 ) -> CheckpointStore:
     """Run a per-worker loop to its end.
 
@@ -71,11 +78,12 @@ def fit(
         total_steps: of the whole training.
         workers: in the training group.
         cpus: of each worker; also its threads.
-        score: metric to keep the best checkpoint by, higher is better; None keeps the latest.
+        score: metric to keep the best checkpoint by; None keeps the latest.
         watchdog: over the stage; a new one by default.
         stream: first step -> the dataset `train` from there on. Called anew whenever the worker group starts, so what a
             checkpoint has consumed is not made again.
         on_row: called with each reported row of metrics.
+        callbacks: of Ray Train, beside those that follow the run.
 
     Returns:
         Where the checkpoints are.
@@ -83,7 +91,7 @@ def fit(
     Raises:
         CheckpointMismatchError: if there is a checkpoint of another training under this key.
     """
-    store = CheckpointStore(context.path(stage, f"training-{key}")).examined(context.warn)
+    store = checkpoints_of(context, stage, key).examined(context.warn)
     store.check_identity(identity)
     start = store.newest_step()
     if start:
@@ -126,6 +134,7 @@ def fit(
                     callbacks=[
                         CountRestarts(training.labels),
                         *log.callbacks(),
+                        *callbacks,
                         KeepCheckpoints(store, keep=resources.keep_checkpoints, score=score),
                     ],
                 ),
@@ -136,6 +145,11 @@ def fit(
             # What workers wrote before each checkpoint; reports of a group that died may have been lost on their way.
             log.replace(store.read_metrics(total_steps))
     return store
+
+
+def checkpoints_of(context: RunContext, stage: str, key: str) -> CheckpointStore:
+    """The checkpoints of the training of a stage with these inputs."""
+    return CheckpointStore(context.path(stage, f"training-{key}"))
 
 
 @contextmanager

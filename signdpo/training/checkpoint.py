@@ -14,10 +14,12 @@ Ray Train uploads the folder of each rank into the same checkpoint, in any order
 rank's manifest and all files in them are there, of the right sizes and from the same start of the worker group. So an
 upload that was cut off is never taken for a checkpoint, although no storage can write a folder at once.
 
-Which checkpoint training goes on from is read from these folders alone, by the driver, by the controller that starts
-the stream of clips and by the workers that load it, so that they agree. Ray's own checkpoint manager would resume from
-the latest it was told of, sound or not, and keeps the N best or the N last, not both. It is given nothing to decide:
-each attempt is a new experiment to it, as its documentation advises for a damaged one, and it deletes nothing.
+Which checkpoint training goes on from is read from these folders alone, by the controller that starts the stream of
+clips and by the workers that load it, so that they agree. The driver reads every byte of the newest before training
+starts and tells both which are damaged; restarts in between go by names and sizes. Ray's own checkpoint manager would
+resume from the latest it was told of, sound or not, and keeps the N best or the N last, not both. It is given nothing
+to decide: each attempt is a new experiment to it, as its documentation advises for a damaged one, and it deletes
+nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +30,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
 from pydantic import BaseModel, ValidationError
@@ -44,6 +46,12 @@ CONFIG_FILE = "config.yaml"
 METRICS_FOLDER = "metrics"
 ATTEMPT = re.compile(r"[^/]*-(\d+)(?:/|$)")
 PLACE = re.compile(r"(?P<name>[^/]+/checkpoint_(?P<step>\d{7,}))/(?P<file>.+)")
+LOWER_IS_BETTER = frozenset({"eval_nll"})  # of the dev scores
+
+
+def better(score: str | None) -> Literal["max", "min"]:
+    """Which values of a dev score are better, as Ray says it."""
+    return "min" if score in LOWER_IS_BETTER else "max"
 
 
 class CheckpointMismatchError(ConfigError):
@@ -226,12 +234,18 @@ class CheckpointStore:
             compare_identity(newest.progress()["identity"], identity, newest.uri)
 
     def best(self, score: str | None) -> Iterator[StoredCheckpoint]:
-        """Complete checkpoints, those with the highest `score` first, of equal ones the earliest; None: the newest."""
+        """Complete checkpoints, those of the best `score` first, of equal ones the earliest; None: the newest."""
         if score is None:
             yield from self.complete()
             return
-        scored = [(-float(each.progress()["metrics"][score]), each.step, each) for each in self.complete()]
+        sign = 1.0 if better(score) == "min" else -1.0
+        scored = [(sign * float(each.progress()["metrics"][score]), each.step, each) for each in self.complete()]
         yield from (checkpoint for _, _, checkpoint in sorted(scored, key=lambda row: row[:2]))
+
+    def best_score(self, score: str) -> float | None:
+        """The best value of a dev score among the complete checkpoints; None where there is none."""
+        best = next(self.best(score), None)
+        return None if best is None else float(best.progress()["metrics"][score])
 
     def prune(self, *, keep: int, score: str | None) -> None:
         """Delete all but the best and the last `keep`, and what is left of uploads that were cut off.

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pyarrow as pa
-import ray.train.torch
 import torch
 import torch.distributed
 
@@ -18,8 +17,10 @@ from signdpo.models.translator import IGNORED
 
 
 def rank_and_world() -> tuple[int, int]:
-    context = ray.train.get_context()
-    return context.get_world_rank(), context.get_world_size()
+    """This worker's number and how many there are; outside a group, a group of its own."""
+    if not torch.distributed.is_initialized():
+        return 0, 1
+    return torch.distributed.get_rank(), torch.distributed.get_world_size()
 
 
 def gather(value: Any) -> list[Any]:

@@ -4,6 +4,7 @@ import pytest
 import ray
 from ray.exceptions import OutOfDiskError, RayTaskError
 from ray.train import ControllerError, WorkerGroupError
+from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
 
 from signdpo.patience import StorageError
 from signdpo.pipeline.explaining import NO_ROOM, explain
@@ -23,6 +24,7 @@ def wrapped(cause: Exception) -> RayTaskError:
         HungBatchError("it hung"),
         wrapped(HungBatchError("it hung")),
         WorkerGroupError("a traceback", {1: wrapped(wrapped(HungBatchError("it hung")))}),
+        WorkerGroupError("", {0: UserExceptionWithTraceback(wrapped(HungBatchError("it hung")), "a traceback")}),
         ControllerError(WorkerGroupError("a traceback", {0: HungBatchError("it hung")})),
     ],
     ids=repr,

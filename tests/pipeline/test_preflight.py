@@ -74,7 +74,7 @@ def test_a_run_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> No
 
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_storage_without_its_package_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"abfs://.*cannot be used on node .*adlfs.*is installed on them"):
+    with pytest.raises(ConfigError, match=r"abfs://.*cannot be used on node .*Install adlfs.*is installed on them"):
         check_storage("abfs://container/run")
 
 

@@ -17,7 +17,7 @@ from signdpo.models.policy import Policy
 from signdpo.pipeline.progress import read_metrics
 from signdpo.pipeline.run import stages_of
 from signdpo.pipeline.stages import RunContext, finished, run_stage
-from signdpo.pipeline.training import fit
+from signdpo.pipeline.training import KeepCheckpoints, fit
 from signdpo.training.checkpoint import CheckpointMismatchError, CheckpointStore
 from signdpo.training.ledger import read_ledger
 
@@ -117,9 +117,9 @@ def test_two_workers_of_which_either_dies(small_run: SmallRun, tmp_path: Path, m
 
     pair = ("resources.workers=2", "resources.cpus_per_worker=0.5")
     run_again(small_run, tmp_path / "straight", "align", *pair)
-    worker = dying(align_worker, tmp_path / "marks", rank=1, steps=(5, 8))  # back to 3, in the epoch; to 6
+    worker = dying(align_worker, tmp_path / "marks", rank=1, steps=(3, 5))  # in an epoch and at its end
     monkeypatch.setattr("signdpo.pipeline.aligning.align_worker", worker)
-    run_again(small_run, tmp_path / "run", "align", *pair, "dpo.checkpoint_every=3")
+    run_again(small_run, tmp_path / "run", "align", *pair, "dpo.checkpoint_every=1")
     assert len(list((tmp_path / "marks").iterdir())) == 2
     assert_same_training(tmp_path / "run", tmp_path / "straight", "align")
     ledger = ledger_of(tmp_path / "run")
@@ -169,6 +169,37 @@ def test_a_checkpoint_of_other_rows_is_refused_before_any_work(small_run: SmallR
             cpus=1,
             score=None,
         )
+
+
+def test_a_stage_gives_up_after_max_failures_and_keeps_keep_checkpoints(
+    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, Any] = {}
+
+    class Trainer:
+        def __init__(self, loop: Worker, **options: Any) -> None:
+            given.update(options)
+
+        def fit(self) -> None:
+            pass
+
+    monkeypatch.setattr("signdpo.pipeline.training.TorchTrainer", Trainer)
+    context = context_of(tmp_path, "resources.max_failures=-1", "resources.keep_checkpoints=7")
+    fit(
+        context,
+        stage="align",
+        key="0",
+        loop=lambda settings: None,
+        settings={},
+        identity={},
+        total_steps=10,
+        workers=1,
+        cpus=1,
+        score=None,
+    )
+    assert given["run_config"].failure_config.max_failures == -1
+    (keeping,) = [each for each in given["run_config"].callbacks if isinstance(each, KeepCheckpoints)]
+    assert keeping.keep == 7
 
 
 @pytest.mark.long

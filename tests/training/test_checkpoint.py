@@ -32,6 +32,7 @@ def write(folder: Path, step: int, *, score: float = 0.0, ranks: int = 2, attemp
             (part / "model").mkdir()
             (part / "model" / "weights").write_bytes(bytes(1000))
             progress = {"step": step, "epoch": 0, "identity": IDENTITY, "metrics": {"step": step, "bleu": score}}
+            progress["metrics"]["eval_nll"] = score
             (part / PROGRESS_FILE).write_text(json.dumps(progress))
         seal(part, rank=rank, ranks=ranks, start=start or f"{attempt} {step}")
         shutil.copytree(part, place, dirs_exist_ok=True)
@@ -102,6 +103,16 @@ def test_the_best_and_the_last_are_kept(tmp_path: Path) -> None:
     assert [checkpoint.step for checkpoint in store.listed()] == [30, 25, 10]
     assert next(store.best("bleu")).step == 10  # of equal ones the earliest
     assert next(store.best(None)).step == 30
+
+
+def test_the_best_score_is_the_lowest_where_lower_is_better(tmp_path: Path) -> None:
+    store = CheckpointStore(str(tmp_path))
+    assert store.best_score("bleu") is None
+    for step, score in ((5, 2.0), (10, 1.0), (15, 3.0)):
+        write(tmp_path, step, score=score)
+    assert store.best_score("bleu") == 3.0
+    assert store.best_score("eval_nll") == 1.0
+    assert next(store.best("eval_nll")).step == 10
 
 
 def test_what_is_left_of_an_upload_goes_when_it_cannot_be_in_progress(tmp_path: Path) -> None:

@@ -1,0 +1,112 @@
+"""The search space over a base configuration: what may be searched, and that every corner of it can be run."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ray import tune
+
+from signdpo.config import Config, ConfigError, lay_over
+from signdpo.negatives.skeletons import check_operations
+from signdpo.pipeline.caching import deciding_settings
+from signdpo.tuning.settings import Range, Value
+
+# Keys that a search cannot vary, and why.
+SHARED = {
+    "seed": "trials with other seeds differ by luck; search.seed is the search's own",
+    "corpus": "all trials share the clips",
+    "policy": "all trials align the same baseline",
+    "pretrain": "all trials align the same baseline",
+    "dpo.select_by": "trials can be compared only if they are scored alike",
+    "evaluation": "trials can be compared only if they are scored alike",
+    "resources": "they decide how a trial runs, not what it learns",
+    "negatives.mode": "trials read cached negatives",
+    "negatives.cache": "trials read cached negatives, those that their settings decide",
+    "negatives.policy": "trials read cached negatives, which the reference guides",
+    "negatives.refresh_every": "trials read cached negatives, which the reference guides",
+    "negatives.perturber": "all trials share the language perturber",
+}
+# Whose value the perturber depends on, too: it is mined from distorted clips.
+MINED_WITH = ("negatives.operations.", "negatives.strength.")
+
+
+@dataclass(frozen=True)
+class Space:
+    """A base configuration and the ranges of some of its keys.
+
+    Args:
+        base: what all trials have in common, and where they start from.
+        ranges: key -> its range.
+    """
+
+    base: Config
+    ranges: Mapping[str, Range]
+
+    @classmethod
+    def of(cls, base: Config, ranges: Mapping[str, Range]) -> Space:
+        """Check every key and every corner.
+
+        Raises:
+            ConfigError: naming the key, if trials must share it, if it does not exist, or if an end of its range, alone
+                or with one of another key's, cannot be run.
+        """
+        space = cls(base, ranges)
+        for key in ranges:
+            for shared, reason in SHARED.items():
+                if key == shared or key.startswith(f"{shared}."):
+                    raise ConfigError(f"search.space.{key} cannot be searched: {reason}")
+        for keys in (*itertools.combinations(ranges, 1), *itertools.combinations(ranges, 2)):
+            for corner in itertools.product(*(ranges[key].corners for key in keys)):
+                space._check(dict(zip(keys, corner, strict=True)))
+        if base.negatives.cache is not None and (deciding := space.deciding_negatives()):
+            raise ConfigError(
+                f"negatives.cache={base.negatives.cache} holds the negatives of one setting, and the search varies "
+                f"them by {', '.join(deciding)}: set negatives.cache=null, or take these keys out of search.space"
+            )
+        return space
+
+    def _check(self, settings: dict[str, Value]) -> None:
+        try:
+            check_operations(self.config(settings).negatives)
+        except ConfigError as error:
+            found = ", ".join(f"{key}={value}" for key, value in settings.items())
+            raise ConfigError(f"search.space, at its corner {found}: {error}") from error
+
+    def config(self, settings: Mapping[str, Any]) -> Config:
+        """The configuration of a trial."""
+        return lay_over(self.base, settings)
+
+    def deciding_negatives(self) -> list[str]:
+        """The searched keys that decide the negatives, so that other values need others."""
+        own = deciding_settings(self.base)
+        return [
+            key
+            for key, values in self.ranges.items()
+            if any(deciding_settings(self.config({key: corner})) != own for corner in values.corners)
+        ]
+
+    def most_epochs(self) -> int:
+        """Of any trial."""
+        epochs = self.ranges.get("dpo.epochs")
+        return (
+            max(self.config({"dpo.epochs": corner}).dpo.epochs for corner in epochs.corners)
+            if epochs
+            else self.base.dpo.epochs
+        )
+
+    def domains(self) -> dict[str, Any]:
+        """The space as Ray Tune knows it."""
+        return {key: _domain(values) for key, values in self.ranges.items()}
+
+
+def _domain(values: Range) -> Any:
+    if values.uniform is not None:
+        return tune.uniform(*values.uniform)
+    if values.loguniform is not None:
+        return tune.loguniform(*values.loguniform)
+    if values.integer is not None:
+        return tune.randint(values.integer[0], values.integer[1] + 1)
+    return tune.choice(list(values.choice or ()))
