@@ -41,8 +41,9 @@ class RunContext:
 
     @property
     def name(self) -> str:
-        """Of the run: its directory's. The dashboards tell runs apart by it."""
-        return self.directory.rstrip("/").rsplit("/", 1)[-1]
+        """Of the run: its directory's, after that of the upstream one. The dashboards tell runs apart by it."""
+        directories = (self.upstream, self.directory)
+        return "-".join(place.rstrip("/").rsplit("/", 1)[-1] for place in directories if place is not None)
 
     def warn(self, message: str) -> None:
         self.console.print(f"  {message}", style="yellow", markup=False, soft_wrap=True)

@@ -19,6 +19,7 @@ from ray.tune.search.optuna import OptunaSearch
 from rich.console import Console
 
 from signdpo.config import Config, ConfigError, lay_over
+from signdpo.monitoring.following import check_tracking
 from signdpo.pipeline.aligning import alignment_cache, training_clips
 from signdpo.pipeline.caching import check_cache
 from signdpo.pipeline.cluster import check_resources, start_ray
@@ -71,6 +72,7 @@ def run_search(config: Config, search: SearchConfig, directory: str, console: Co
     space = Space.of(base, search.space)
     check_policy(base)
     check_cache(base)
+    check_tracking(base)
     context = RunContext(base, absolute(directory), console)
     check_record(context, search)
     start_ray(base)

@@ -23,6 +23,8 @@ from signdpo.monitoring.tensorboard import TensorBoardTracker
 from signdpo.monitoring.trackers import Tracker, Trackers, Training
 from signdpo.pipeline.run import run, stages_of
 from signdpo.pipeline.stages import input_key
+from signdpo.tuning.search import run_search
+from signdpo.tuning.settings import Range, SearchConfig
 
 TRAINING = Training(load_config(), "/runs/demo", "demo", "align", "abc", start_step=0, total_steps=9)
 
@@ -125,9 +127,14 @@ def test_a_tracker_that_is_not_installed_is_refused_before_any_work(
     key: str, package: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(ConfigError, match=rf"tracking\.{key}=here.*pip install {package}"):
-        run(load_config(None, [f"tracking.{key}=here"]), str(tmp_path / "run"), Console(file=StringIO()))
-    assert not (tmp_path / "run").exists()
+    config, console = load_config(None, [f"tracking.{key}=here"]), Console(file=StringIO())
+    message = rf"tracking\.{key}=here.*pip install {package}"
+    with pytest.raises(ConfigError, match=message):
+        run(config, str(tmp_path / "run"), console)
+    search = SearchConfig(space={"dpo.beta": Range(uniform=(0.1, 1.0))})
+    with pytest.raises(ConfigError, match=message):
+        run_search(config, search, str(tmp_path / "search"), console)
+    assert list(tmp_path.iterdir()) == []
     check_tracking(load_config())
 
 

@@ -16,6 +16,7 @@ import pytest
 import ray
 import ray.train
 from boards import load_board, metrics_in, queries_of
+from ray.dashboard.modules.reporter.reporter_agent import METRICS_GAUGES
 from ray.train import FailureConfig, RunConfig, ScalingConfig
 from ray.train.torch import TorchTrainer
 from small_runs import SmallRun
@@ -63,6 +64,7 @@ class Scraper:
 
 
 def test_every_metric_of_the_board_is_exported(small_run: SmallRun, tmp_path: Path) -> None:
+    assert {name.removeprefix("ray_") for name in NEEDS_A_GPU} <= set(METRICS_GAUGES)
     named = {name for query in queries_of(load_board()) for name in metrics_in(query)} - NEEDS_A_GPU
     scraper = Scraper()
     with scraper.watching():

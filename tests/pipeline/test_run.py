@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 from small_runs import SmallRun
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from signdpo.config import ConfigError, load_config
 from signdpo.levels import LEVELS
@@ -36,6 +37,18 @@ def test_every_step_of_every_epoch_is_reported(small_run: SmallRun) -> None:
     rows = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))
     assert [row["step"] for row in rows] == list(range(1, 11))  # 72 clips, 16 a step, 2 epochs
     assert [sum(row["rows"] for row in rows if row["epoch"] == epoch) for epoch in range(2)] == [72, 72]
+
+
+@pytest.mark.parametrize("stage", ["pretrain", "perturber", "align"])
+def test_tensorboard_shows_what_was_reported(small_run: SmallRun, stage: str) -> None:
+    events = EventAccumulator(str(small_run.directory / stage / "tensorboard"))
+    events.Reload()
+    rows = read_metrics(str(small_run.directory / stage / "metrics.jsonl"))
+    reported = {name for row in rows for name in row if name != "step"}
+    assert set(events.Tags()["scalars"]) == reported
+    for name in reported:
+        drawn = [(point.step, point.value) for point in events.Scalars(name)]
+        assert drawn == [(row["step"], pytest.approx(row[name], rel=1e-4)) for row in rows if name in row]
 
 
 def test_models_are_loaded_once_an_actor_and_not_once_an_epoch(small_run: SmallRun) -> None:

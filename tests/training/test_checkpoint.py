@@ -50,6 +50,14 @@ def test_the_newest_complete_checkpoint_of_all_attempts_is_resumed_from(tmp_path
     assert store.next_attempt("align") == "align-003"
 
 
+def test_a_run_directory_that_was_renamed_goes_on_with_the_attempts_it_has(tmp_path: Path) -> None:
+    write(tmp_path, 10, attempt=2)
+    store = CheckpointStore(str(tmp_path))
+    assert store.next_attempt("another-align") == "another-align-003"
+    write(tmp_path, 10, attempt=3).parent.rename(tmp_path / "a_name_before-align-003")
+    assert [checkpoint.uri.split("/")[-2] for checkpoint in store.listed()] == ["a_name_before-align-003", "align-002"]
+
+
 @pytest.mark.parametrize(
     ("harm", "reason"),
     [

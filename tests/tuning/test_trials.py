@@ -143,6 +143,7 @@ def test_a_resumed_trial_remembers_its_best_checkpoint(monkeypatch: pytest.Monke
 
 def test_a_trial_finds_upstream_what_comes_before_the_alignment() -> None:
     context = RunContext(SPACE.base, "/search/trials/t1", Console(), upstream="/search")
+    assert context.name == "search-t1"  # on the dashboards
     assert (context.baseline, context.perturber) == ("/search/pretrain/policy", "/search/perturber/model")
     assert context.path("negatives") == "/search/negatives"
     assert (context.aligned, context.path("config.yaml")) == (
