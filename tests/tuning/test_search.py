@@ -40,6 +40,9 @@ def refuses_ipo(settings: dict[str, Any], shared: Shared) -> None:
     run_trial(settings, shared)
 
 
+refuses_ipo.__name__ = run_trial.__name__  # by which Ray Tune knows what a resumed trial is to run
+
+
 def search_in(directory: Path, search: SearchConfig = SEARCH) -> tuple[list[TrialResult], str]:
     """The results, and what was printed."""
     console = Console(file=StringIO(), width=200)
