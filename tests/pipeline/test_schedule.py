@@ -59,3 +59,19 @@ def test_clips_of_a_batch_are_of_like_length() -> None:
 def test_more_workers_than_clips_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot be split over 3 workers"):
         Schedule(LENGTHS[:2], epochs=1, batch_size=2, workers=3, seed=1)
+
+
+def test_a_schedule_of_other_rows_has_another_identity_that_says_why() -> None:
+    ids = [f"clip{number}" for number in range(107)]
+
+    def identity(clips: list[str] = ids, **changed: int) -> dict[str, str]:
+        choices = {"epochs": 2, "batch_size": 16, "workers": 1, "seed": 1}
+        return Schedule(LENGTHS[: len(clips)], **(choices | changed)).identity(clips)
+
+    same = identity()
+    assert same == identity()
+    for name, value in {"epochs": 3, "batch_size": 8, "workers": 2, "seed": 2}.items():
+        other = identity(**{name: value})
+        assert {key for key in same if same[key] != other[key]} == {name, "rows"}
+    assert {key for key in same if same[key] != identity(ids[::-1])[key]} == {"rows"}
+    assert {key for key in same if same[key] != identity(ids[:100])[key]} == {"clips", "rows"}
