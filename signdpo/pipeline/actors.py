@@ -18,6 +18,7 @@ import ray.data
 from signdpo.config import Config
 from signdpo.monitoring.recorders import GenerationRecorder
 from signdpo.pipeline.hangs import BatchWatch, new_board
+from signdpo.pipeline.stream import with_errors_kept
 from signdpo.storage import join
 from signdpo.training.versions import Follower
 
@@ -173,4 +174,4 @@ def on_actors(
         resources=asked or None,
     )
     made.set_name(name)
-    return made
+    return with_errors_kept(made)

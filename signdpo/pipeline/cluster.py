@@ -103,7 +103,6 @@ def start_ray(config: Config) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    context.raise_original_map_exception = True  # else only its text comes back, and nothing can tell what it was
 
 
 def _machine(config: Config) -> Inventory:

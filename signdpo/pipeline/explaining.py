@@ -23,6 +23,7 @@ TOLD_BY_THEMSELVES = (
     ReferenceMismatchError,
     CheckpointMismatchError,
 )
+RAY_DATA_ADDS = "\nFailed to apply UDF transform"  # and how to make it try again, to every error of a task
 NO_ROOM = (
     "there is no room left for Ray's objects: its memory for them is full, and so is the disk it spills them to, of "
     "which it leaves 5 % free (/tmp/ray unless Ray was told otherwise). Make room there, or start Ray with more or "
@@ -37,7 +38,7 @@ def explain(error: BaseException) -> str | None:
         if isinstance(found, OutOfDiskError | ObjectStoreFullError):
             return NO_ROOM
         if isinstance(found, TOLD_BY_THEMSELVES) and not isinstance(found, RayTaskError):
-            return str(found)
+            return str(found).partition(RAY_DATA_ADDS)[0]
     return None
 
 

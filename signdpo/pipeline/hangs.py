@@ -64,12 +64,14 @@ class HangBoard:
         self.untold: list[Attempt] = []
 
     def begin(self, attempt: Attempt) -> list[Attempt]:
-        """Note that a batch has been begun; returns the attempts at it that hung."""
+        """Note that a batch is begun, unless it has hung too often; returns the attempts at it that hung."""
         self._sort_out()
         # What a trainer that died had ordered was broken off, and did not hang.
         self.running = {batch: run for batch, run in self.running.items() if run[1].stream == attempt.stream}
-        self.running[attempt.batch] = time.monotonic(), attempt
-        return self.hung.get(attempt.batch, [])
+        hung = self.hung.get(attempt.batch, [])
+        if len(hung) < MAX_HANGS:
+            self.running[attempt.batch] = time.monotonic(), attempt
+        return hung
 
     def end(self, batch: str) -> None:
         self.running.pop(batch, None)

@@ -117,13 +117,24 @@ class Recipe:
 
 def scheduled(blocks: int, gather: Callable[..., pa.Table], arguments: dict[str, Any]) -> ray.data.Dataset:
     """A dataset of so many blocks, each made by `gather` from its number in the column `id`."""
-    return ray.data.range(blocks, override_num_blocks=blocks).map_batches(
-        gather,
-        batch_size=None,
-        fn_kwargs=arguments,
-        num_cpus=READ_CPUS,
-        compute=ray.data.TaskPoolStrategy(size=min(READERS, blocks)),
+    return with_errors_kept(
+        ray.data.range(blocks, override_num_blocks=blocks).map_batches(
+            gather,
+            batch_size=None,
+            fn_kwargs=arguments,
+            num_cpus=READ_CPUS,
+            compute=ray.data.TaskPoolStrategy(size=min(READERS, blocks)),
+        )
     )
+
+
+def with_errors_kept(dataset: ray.data.Dataset) -> ray.data.Dataset:
+    """The dataset, whose tasks' errors arrive as they are; else only their text would.
+
+    Said of the dataset, since in Ray Train's processes it is not made under the driver's `DataContext`.
+    """
+    dataset.context.raise_original_map_exception = True
+    return dataset
 
 
 @ray.remote(num_cpus=READ_CPUS, num_returns=2)

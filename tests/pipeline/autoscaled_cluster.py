@@ -60,8 +60,8 @@ CLUSTER: dict[str, Any] = {
 }
 SETTINGS = [
     "corpus.synthetic.train_clips=8",
-    "corpus.synthetic.dev_clips=64",
-    "corpus.synthetic.test_clips=64",
+    "corpus.synthetic.dev_clips=128",
+    "corpus.synthetic.test_clips=128",
     "evaluation.batch_size=4",
     f"resources.generators=[1, {GENERATOR_NODES}]",
     "resources.cpus_per_generator=1",
@@ -176,7 +176,7 @@ class Watch:
             nodes = sum(node["Alive"] for node in ray.nodes()) - 1
             if nodes != self.seen[-1][1]:
                 self.seen.append((round(time.monotonic() - self.began, 1), nodes))
-                print(self.seen[-1], file=sys.stderr)
+                print(self.seen[-1], file=sys.stderr)  # for whoever looks into a failure
 
     def wait_for(self, nodes: int, seconds: float) -> None:
         until = time.monotonic() + seconds

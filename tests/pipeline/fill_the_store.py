@@ -82,7 +82,7 @@ def main() -> None:
     quiet: dict[str, Any] = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     ray.init(address="local", num_cpus=4, object_store_memory=STORE_BYTES, **quiet)
     context = ray.data.DataContext.get_current()
-    context.enable_progress_bars, context.raise_original_map_exception = False, True
+    context.enable_progress_bars = False
     try:
         stream(sys.argv[1])
     except Exception as error:

@@ -32,7 +32,7 @@ def test_generators_scale_nodes_up_from_none_and_down_again() -> None:
     counts = [nodes for _, nodes in result["nodes"]]
     assert counts[0] == counts[-1] == 0
     assert max(counts) == 2, result["nodes"]
-    assert result["rows"] == {"dev": 64, "test": 64}
+    assert result["rows"] == {"dev": 128, "test": 128}
     # Two nodes may come, so three generators never find their places.
     assert "up to 2 x 1 CPU, 1 generator_slot (generators) to be added: no node has room" in result["too many"]
     assert "what another node wrote there is not seen" in result["not shared"]

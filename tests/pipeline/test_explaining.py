@@ -22,6 +22,7 @@ def wrapped(cause: Exception) -> RayTaskError:
     "error",
     [
         HungBatchError("it hung"),
+        HungBatchError("it hung\nFailed to apply UDF transform after 1/1 attempts"),
         wrapped(HungBatchError("it hung")),
         WorkerGroupError("a traceback", {1: wrapped(wrapped(HungBatchError("it hung")))}),
         WorkerGroupError("", {0: UserExceptionWithTraceback(wrapped(HungBatchError("it hung")), "a traceback")}),

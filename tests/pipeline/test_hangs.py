@@ -88,6 +88,9 @@ def test_a_batch_is_given_up_after_a_few_hangs() -> None:
         time.sleep(0.3)
     with pytest.raises(HungBatchError, match=r"3 generators hung on the batch of step 5 \(2 clips.*generator_timeout"):
         watch.over(batch).__enter__()
+    assert len(ray.get(board.take.remote())) == MAX_HANGS
+    time.sleep(0.3)
+    assert ray.get(board.take.remote()) == []
     with watch.over({"id": np.array(["c", "d"]), "step": np.array([4, 4])}):
         pass
 

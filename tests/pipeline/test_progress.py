@@ -1,12 +1,10 @@
 """The metrics of a run: each step once, and on disk while it goes."""
 
 import time
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
 
 from signdpo.pipeline import progress
 from signdpo.pipeline.progress import TrainingLog, read_metrics
@@ -23,9 +21,8 @@ def test_metrics_are_on_disk_before_the_end_and_each_step_is_there_once(
 ) -> None:
     monkeypatch.setattr(progress, "WRITE_SECONDS", 0.2)
     uri, seen = str(tmp_path / "metrics.jsonl"), []
-    console = Console(file=StringIO())
-    log = TrainingLog(uri, rows=rows(1.0, 1, 2), on_row=seen.append, stall_seconds=60, console=console)
-    report = log.callback().after_report
+    log = TrainingLog(uri, rows=rows(1.0, 1, 2), on_row=seen.append, warn=pytest.fail)
+    report = log.callbacks()[0].after_report
     with log:
         for row in rows(2.0, 3, 4, 5):
             report(None, [row], None)

@@ -25,10 +25,10 @@ from signdpo.tuning.trial import Shared, run_trial
 
 BASE = [*SMALL, "dpo.checkpoint_every=100"]  # what is scored is each epoch's end, after steps 5 and 10
 SEARCH = SearchConfig(
-    trials=3,
+    trials=2,
     algorithm="random",
     scheduler="none",
-    seed=2,  # sigmoid, sigmoid, ipo
+    seed=6,  # suggests sigmoid, then ipo
     space={"dpo.loss": Range(choice=("sigmoid", "ipo")), "dpo.lr": Range(loguniform=(1e-4, 1e-2))},
 )
 
@@ -38,6 +38,9 @@ def refuses_ipo(settings: dict[str, Any], shared: Shared) -> None:
     if settings["dpo.loss"] == "ipo":
         raise ValueError("no ipo today")
     run_trial(settings, shared)
+
+
+refuses_ipo.__name__ = run_trial.__name__  # by which Ray Tune knows what a resumed trial is to run
 
 
 def search_in(directory: Path, search: SearchConfig = SEARCH) -> tuple[list[TrialResult], str]:
@@ -67,23 +70,21 @@ def searched(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> t
 
 def test_a_failed_trial_is_reported_and_the_others_finish(searched: tuple[Path, list[TrialResult], str]) -> None:
     directory, results, printed = searched
-    states = [result.state for result in results]
-    assert sorted(states) == ["failed", "finished", "finished"]
+    assert [result.state for result in results] == ["finished", "failed"]
     failed = results[-1]
     assert (failed.settings["dpo.loss"], failed.error) == ("ipo", "ValueError: no ipo today")
     assert f"trial {failed.id} failed (loss=ipo" in printed
-    assert set(finished_alignments(directory)) == {result.id for result in results[:2]}
+    assert set(finished_alignments(directory)) == {results[0].id}
     assert len(printed.splitlines()) < 60
-    assert "3 trials by random and none, 3 at a time; 1.5 CPU each" in printed
+    assert "2 trials by random and none, 2 at a time; 1.5 CPU each" in printed
 
 
 def test_trials_share_stages_and_negatives(searched: tuple[Path, list[TrialResult], str], small_run: SmallRun) -> None:
     directory, results, printed = searched
     assert len(list(directory.glob("negatives/*/manifest.json"))) == 1
     assert sum(line.strip().startswith("negatives are read from") for line in printed.splitlines()) == 1
-    for result in results[:2]:
-        own = {path.name for path in (directory / "trials" / result.id).iterdir()}
-        assert own == {"config.yaml", "align"}
+    own = {path.name for path in (directory / "trials" / results[0].id).iterdir()}
+    assert own == {"config.yaml", "align"}
     for stage in ("clips", "pretrain", "perturber"):
         assert read_json(str(directory / stage / "stage.json")) == read_json(
             str(small_run.directory / stage / "stage.json")
@@ -94,11 +95,11 @@ def test_scores_are_those_of_the_kept_policies(
     searched: tuple[Path, list[TrialResult], str], small_run: SmallRun
 ) -> None:
     directory, results, _ = searched
-    for result in results[:2]:
-        rows = read_metrics(str(directory / "trials" / result.id / "align" / "metrics.jsonl"))
-        assert result.score == max(row["eval_bleu4"] for row in rows if "eval_bleu4" in row)
-        assert {row["step"] for row in rows if "eval_bleu4" in row} == {5, 10}
-        Policy.load(directory / "trials" / result.id / "align" / "policy")
+    aligned = directory / "trials" / results[0].id / "align"
+    rows = read_metrics(str(aligned / "metrics.jsonl"))
+    assert {row["step"]: row["eval_bleu4"] for row in rows if "eval_bleu4" in row}.keys() == {5, 10}
+    assert results[0].score == max(row["eval_bleu4"] for row in rows if "eval_bleu4" in row)
+    Policy.load(aligned / "policy")
     scores = [
         row["eval_bleu4"]
         for row in read_metrics(str(small_run.directory / "pretrain" / "metrics.jsonl"))
@@ -113,7 +114,7 @@ def test_best_yaml_is_the_run_that_the_best_trial_was(searched: tuple[Path, list
     assert best == lay_over(load_config(None, BASE), results[0].settings)
     assert best.negatives.mode == "stream"
     assert f"--config {directory}/best.yaml --run-dir {directory} --set negatives.mode=cached" in printed
-    assert (directory / "trials.csv").read_text().count("\n") == 4
+    assert (directory / "trials.csv").read_text().count("\n") == 3
     assert (directory / "search.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -123,11 +124,11 @@ def test_the_same_command_goes_on_with_what_failed_and_another_is_refused(
     directory, before, _ = searched
     done = finished_alignments(directory)
     results, printed = search_in(directory)
-    assert [result.state for result in results] == ["finished"] * 3
+    assert [result.state for result in results] == ["finished"] * 2
     assert {result.id: result.settings for result in results} == {result.id: result.settings for result in before}
-    assert printed.count(" of 3)") == 1
+    assert printed.count(" of 2)") == 1
     assert {trial: finished_alignments(directory)[trial] for trial in done} == done
-    with pytest.raises(ConfigError, match=r"search\.trials \(there 3, here 4\)"):
+    with pytest.raises(ConfigError, match=r"search\.trials \(there 2, here 4\)"):
         search_in(directory, SEARCH.model_copy(update={"trials": 4}))
 
 
@@ -136,7 +137,7 @@ def test_settings_that_decide_negatives_make_them_once_each(small_run: SmallRun,
     directory = tmp_path / "run"
     shutil.copytree(small_run.directory, directory, ignore=shutil.ignore_patterns("align", "evaluation"))
     space = {"negatives.guidance": Range(choice=("attention", "random")), "dpo.lr": Range(loguniform=(1e-4, 1e-2))}
-    results, printed = search_in(directory, SEARCH.model_copy(update={"trials": 4, "space": space}))
+    results, printed = search_in(directory, SEARCH.model_copy(update={"trials": 4, "seed": 2, "space": space}))
     assert [result.state for result in results] == ["finished"] * 4
     guidances = {result.settings["negatives.guidance"] for result in results}
     made = [
