@@ -58,9 +58,11 @@ class Scraper:
 
         thread = threading.Thread(target=watch, daemon=True)
         thread.start()
-        yield
-        self.stop.set()
-        thread.join()
+        try:
+            yield
+        finally:
+            self.stop.set()
+            thread.join()
 
 
 def test_every_metric_of_the_board_is_exported(small_run: SmallRun, tmp_path: Path) -> None:
@@ -89,16 +91,15 @@ def test_every_metric_of_the_board_is_exported(small_run: SmallRun, tmp_path: Pa
     )
 
 
-def die_once(settings: dict[str, Any]) -> None:
-    marker = Path(settings["marker"])
-    if not marker.exists():
-        marker.touch()
-        os.kill(os.getpid(), signal.SIGKILL)
-    ray.train.report({"step": 1})
-
-
 @pytest.mark.long
 def test_a_killed_training_worker_is_counted(ray_cluster: None, tmp_path: Path) -> None:
+    def die_once(settings: dict[str, Any]) -> None:  # in here, since Ray's workers cannot import this module
+        marker = Path(settings["marker"])
+        if not marker.exists():
+            marker.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        ray.train.report({"step": 1})
+
     scraper = Scraper()
     with scraper.watching():
         TorchTrainer(
