@@ -239,6 +239,7 @@ def search(clips: int, frames: int) -> dict[str, Any]:
         began = time.perf_counter()
         results = run_search(config, settings, f"{folder}/search", console)
         searching = time.perf_counter() - began
+        console.print(f"the search took {searching:.0f} s")
         assert all(result.state == "finished" for result in results), "a trial has failed: there is nothing to compare"
         runs = [run_alone(lay_over(config, result.settings), f"{folder}/{result.id}", console) for result in results]
     separate, alignments = (sum(seconds) for seconds in zip(*runs, strict=True))
@@ -260,7 +261,9 @@ def run_alone(config: Config, directory: str, console: Console) -> tuple[float, 
     context = RunContext(config, directory, console)
     began = time.perf_counter()
     run_stages(context, stages[: last + 1])
-    return time.perf_counter() - began, float(read_json(context.path("align", MANIFEST))["seconds"])
+    seconds = time.perf_counter() - began
+    console.print(f"a separate run took {seconds:.0f} s")
+    return seconds, float(read_json(context.path("align", MANIFEST))["seconds"])
 
 
 BENCHMARKS: Final[dict[str, tuple[Callable[[int, int], dict[str, Any]], str, int]]] = {
