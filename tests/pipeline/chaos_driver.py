@@ -36,12 +36,12 @@ class NotedNegatives(GenerateNegatives):
         execution: its `execution`, a name, and `start`, its first step.
     """
 
-    def __init__(self, log: str, pause: float, execution: dict[str, Any], *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def load(self, log: str, pause: float, execution: dict[str, Any], *arguments: Any) -> None:
+        super().load(*arguments)
         self.log, self.pause, self.execution = log, pause, execution
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        rows = super().__call__(batch)
+    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        rows = super().work(batch)
         time.sleep(self.pause)
         made = {"step": int(batch["step"][0]), "first": str(batch["id"][0]), "time": time.time()}
         line = json.dumps({**made, **self.execution}) + "\n"
@@ -55,9 +55,11 @@ def note_blocks(log: str, pause: float) -> None:
     """Let the align stage use `NotedNegatives`."""
     execution: dict[str, Any] = {}
 
-    def noted_actors(dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config) -> Any:
+    def noted_actors(
+        dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config, board: Any
+    ) -> Any:
         assert actor is GenerateNegatives
-        return on_actors(dataset, NotedNegatives, (log, pause, dict(execution), *arguments), config)
+        return on_actors(dataset, NotedNegatives, (log, pause, dict(execution), *arguments), config, board)
 
     def noted_fit(*arguments: Any, stream: Callable[[int], Any], **options: Any) -> Any:
         def noted_stream(step: int) -> Any:
