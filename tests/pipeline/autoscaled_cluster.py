@@ -162,7 +162,7 @@ class Watch:
     """Notes when the number of nodes beside the head changes: `seen` is a list of (seconds, nodes)."""
 
     def __enter__(self) -> Watch:
-        self.began, self.seen, self.over = time.monotonic(), [(0.0, 0)], threading.Event()
+        self.began, self.seen, self.over = time.monotonic(), [(0.0, self._count())], threading.Event()
         self.thread = threading.Thread(target=self._look)
         self.thread.start()
         return self
@@ -171,9 +171,12 @@ class Watch:
         self.over.set()
         self.thread.join()
 
+    def _count(self) -> int:
+        return sum(node["Alive"] for node in ray.nodes()) - 1
+
     def _look(self) -> None:
         while not self.over.wait(0.2):
-            nodes = sum(node["Alive"] for node in ray.nodes()) - 1
+            nodes = self._count()
             if nodes != self.seen[-1][1]:
                 self.seen.append((round(time.monotonic() - self.began, 1), nodes))
                 print(self.seen[-1], file=sys.stderr)  # for whoever looks into a failure
