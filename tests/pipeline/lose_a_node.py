@@ -34,8 +34,8 @@ def lose_node(cluster: Cluster, directory: Path, kind: str) -> None:
             homes.setdefault(actor["Address"]["NodeID"], []).append(actor["ActorClassName"])
     candidates = [node for node in cluster.worker_nodes if kind in _kinds(homes.get(node.node_id, []))]
     lost = min(candidates, key=lambda node: len(set(_kinds(homes[node.node_id]))))
+    print("loses a node with", *homes[lost.node_id], flush=True)
     cluster.remove_node(lost, allow_graceful=False)
-    print("lost a node with", *homes[lost.node_id], flush=True)
 
 
 def _kinds(names: list[str]) -> list[str]:

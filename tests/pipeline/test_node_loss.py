@@ -34,7 +34,7 @@ def test_a_run_that_loses_a_node_trains_every_row(small_run: SmallRun, tmp_path:
         env=os.environ | HEALTH,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "lost a node with" in done.stdout
+    assert "loses a node with" in done.stdout
     rows = read_metrics(str(directory / "align" / "metrics.jsonl"))
     assert [row["step"] for row in rows] == list(range(1, 21))
     assert sum(row["rows"] for row in rows) == 4 * 72
