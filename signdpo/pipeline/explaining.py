@@ -13,7 +13,7 @@ from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.patience import StorageError
 from signdpo.pipeline.hangs import HungBatchError
 from signdpo.pipeline.stalls import StalledError
-from signdpo.training.checkpoint import CheckpointMismatchError
+from signdpo.pipeline.training import DamagedCheckpointsError
 
 TOLD_BY_THEMSELVES = (
     ConfigError,
@@ -21,7 +21,7 @@ TOLD_BY_THEMSELVES = (
     StalledError,
     StorageError,
     ReferenceMismatchError,
-    CheckpointMismatchError,
+    DamagedCheckpointsError,
 )
 RAY_DATA_ADDS = "\nFailed to apply UDF transform"  # and how to make it try again, to every error of a task
 NO_ROOM = (
