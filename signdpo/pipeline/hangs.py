@@ -49,7 +49,7 @@ class Attempt:
     stream: str
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, max_task_retries=-1)  # asked again when it cannot be reached for a moment
 class HangBoard:
     """Knows which batches are in the making, and which have hung.
 

@@ -88,7 +88,7 @@ class Meter:
             self.console.print(f"  {self.title}: {done}/{self.total or '?'} {self.unit} {note}{left}")
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, max_task_retries=-1)  # asked again when it cannot be reached for a moment
 class MetricsBoard:
     """Holds what the training controller reports until the driver takes it."""
 

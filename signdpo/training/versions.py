@@ -43,7 +43,7 @@ class Published:
         return None if self.weights is None else dict(ray.get(self.weights))
 
 
-@ray.remote(num_cpus=0)
+@ray.remote(num_cpus=0, max_task_retries=-1)  # asked again when it cannot be reached for a moment
 class PolicyBoard:
     """Holds the latest version of the policy and how far its trainer is."""
 
