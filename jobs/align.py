@@ -10,13 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 
-from signdpo.config import ConfigError, load_config
+from signdpo.config import load_config
 from signdpo.console import open_console
-from signdpo.corpora.ingest import TooManyBadClipsError
-from signdpo.pipeline.explaining import explain
-from signdpo.pipeline.perturbing import NoFailuresError
+from signdpo.pipeline.explaining import exit_code
 from signdpo.pipeline.run import run
-from signdpo.skeleton.clip import BadClipError
 
 
 def main() -> int:
@@ -26,18 +23,10 @@ def main() -> int:
     parser.add_argument("--run-dir", default="runs/default", metavar="DIR", help="local path or URI (runs/default)")
     arguments = parser.parse_args()
     console = open_console()
-    try:
-        run(load_config(arguments.config, arguments.set), arguments.run_dir, console)
-    except (ConfigError, TooManyBadClipsError, BadClipError, NoFailuresError, FileNotFoundError) as error:
-        console.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
-        return 2
-    except Exception as error:
-        known = explain(error)
-        if known is None:
-            raise
-        console.print(f"error: {known}", style="bold red", markup=False, soft_wrap=True)
-        return 1
-    return 0
+    return exit_code(
+        lambda: run(load_config(arguments.config, arguments.set), arguments.run_dir, console),
+        console,
+    )
 
 
 if __name__ == "__main__":

@@ -11,12 +11,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from rich.console import Console
-
-from signdpo.config import ConfigError, load_config
-from signdpo.corpora.ingest import TooManyBadClipsError
-from signdpo.pipeline.perturbing import NoFailuresError
-from signdpo.skeleton.clip import BadClipError
+from signdpo.config import load_config
+from signdpo.console import open_console
+from signdpo.pipeline.explaining import exit_code
 from signdpo.tuning.search import run_search
 from signdpo.tuning.settings import load_search
 
@@ -33,16 +30,15 @@ def main() -> int:
     )
     parser.add_argument("--run-dir", default="runs/search", metavar="DIR", help="local path or URI (runs/search)")
     arguments = parser.parse_args()
-    console = Console()
+    console = open_console()
     of_search = [override for override in arguments.set if override.startswith(PREFIX)]
     of_run = [override for override in arguments.set if not override.startswith(PREFIX)]
-    try:
+
+    def work() -> None:
         search = load_search(arguments.search, [override.removeprefix(PREFIX) for override in of_search])
         run_search(load_config(arguments.config, of_run), search, arguments.run_dir, console)
-    except (ConfigError, TooManyBadClipsError, BadClipError, NoFailuresError, FileNotFoundError) as error:
-        console.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
-        return 2
-    return 0
+
+    return exit_code(work, console)
 
 
 if __name__ == "__main__":

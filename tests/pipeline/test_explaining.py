@@ -1,13 +1,18 @@
 """What a person is told of an error that Ray wrapped up."""
 
+from io import StringIO
+from typing import NoReturn
+
 import pytest
 import ray
 from ray.exceptions import OutOfDiskError, RayTaskError
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
+from rich.console import Console
 
+from signdpo.config import ConfigError
 from signdpo.patience import StorageError
-from signdpo.pipeline.explaining import NO_ROOM, explain
+from signdpo.pipeline.explaining import NO_ROOM, exit_code, explain
 from signdpo.pipeline.hangs import HungBatchError
 
 
@@ -56,3 +61,24 @@ def test_an_error_of_a_worker_arrives_with_its_message_alone() -> None:
     with pytest.raises(RayTaskError) as caught:
         ray.get(refuse.remote())
     assert explain(caught.value) == "s3://bucket: refused"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(None, 0), (ConfigError("a key"), 2), (FileNotFoundError("a file"), 2), (StorageError("s3"), 1)]
+)
+def test_a_job_ends_with_a_code_and_one_message(error: Exception | None, code: int) -> None:
+    def work() -> None:
+        if error is not None:
+            raise error
+
+    console = Console(file=StringIO())
+    assert exit_code(work, console) == code
+    assert console.file.getvalue() == ("" if error is None else f"error: {error}\n")
+
+
+def test_an_unknown_error_keeps_its_traceback() -> None:
+    def work() -> NoReturn:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        exit_code(work, Console(file=StringIO()))
