@@ -20,7 +20,7 @@ def command(directory: Path | str, *overrides: str) -> list[str]:
 
 
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
-    overrides = ["pretrain.epochs=40"]
+    overrides = ["pretrain.epochs=15"]
     first = subprocess.Popen(
         command(tmp_path, *overrides), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -35,7 +35,7 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     assert again.returncode == 0, again.stdout + again.stderr
     assert "goes on from step" in again.stdout
     rows = [json.loads(line) for line in (tmp_path / "pretrain" / "metrics.jsonl").read_text().splitlines()]
-    assert rows[-1]["step"] == 120
+    assert rows[-1]["step"] == 45
     assert (tmp_path / "report.html").is_file()
 
 
