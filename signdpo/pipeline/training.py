@@ -40,8 +40,10 @@ class KeepCheckpoints(UserCallback):
         self.store, self.keep, self.score = store, keep, score
 
     def after_report(self, run_context: Any, metrics: list[dict[str, Any]], checkpoint: Any) -> None:
-        if checkpoint is None:
-            return
+        if checkpoint is not None:
+            self.prune()
+
+    def prune(self) -> None:
         try:
             self.store.prune(keep=self.keep, score=self.score)
         except OSError as error:  # raised from here, it would end the training
@@ -115,6 +117,7 @@ def fit(
         )
         added = {"config": context.config, "threads": max(1, int(cpus)), "steps": total_steps}
         added["labels"] = training.labels
+        keeper = KeepCheckpoints(store, keep=resources.keep_checkpoints, score=score)
 
         def new_trainer() -> TorchTrainer:
             return TorchTrainer(
@@ -131,12 +134,7 @@ def fit(
                     name=store.next_attempt(f"{context.name}-{stage}"),
                     storage_path=store.folder,
                     failure_config=FailureConfig(max_failures=resources.max_failures),
-                    callbacks=[
-                        CountRestarts(training.labels),
-                        *log.callbacks(),
-                        *callbacks,
-                        KeepCheckpoints(store, keep=resources.keep_checkpoints, score=score),
-                    ],
+                    callbacks=[CountRestarts(training.labels), *log.callbacks(), *callbacks, keeper],
                 ),
             )
 
@@ -144,6 +142,7 @@ def fit(
             _outlive_controllers(context, new_trainer, store, log, watchdog, total_steps)
             # What workers wrote before each checkpoint; reports of a group that died may have been lost on their way.
             log.replace(store.read_metrics(total_steps))
+        keeper.prune()  # a worker that dies right after the last checkpoint leaves it untold
     return store
 
 
