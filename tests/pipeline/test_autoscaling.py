@@ -24,6 +24,7 @@ from signdpo.pipeline.stages import RunContext
 SCRIPT = Path(__file__).with_name("autoscaled_cluster.py")
 
 
+@pytest.mark.long
 def test_generators_scale_nodes_up_from_none_and_down_again() -> None:
     with TemporaryDirectory(prefix="sd", dir="/tmp") as home:  # Ray's sockets have short paths
         done = subprocess.run([sys.executable, str(SCRIPT), home], capture_output=True, text=True, timeout=240)

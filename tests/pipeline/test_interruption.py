@@ -19,6 +19,7 @@ def command(directory: Path | str, *overrides: str) -> list[str]:
     return [sys.executable, str(JOB), "--run-dir", str(directory), *settings]
 
 
+@pytest.mark.long
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     overrides = ["pretrain.epochs=15"]
     first = subprocess.Popen(
