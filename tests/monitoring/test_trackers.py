@@ -159,6 +159,7 @@ def wandb_offline(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 def test_wandb_gets_each_step_once_under_an_id_that_lasts(tmp_path: Path, wandb_offline: Any) -> None:
     training = replace(TRAINING, directory=str(tmp_path))
     log_all(WandbTracker(training, "signs"), rows(1, 5), rows(4, 6))
+    wandb_offline.teardown()  # its service may still be writing when an offline run has finished
     (folder,) = (tmp_path / "wandb").glob("offline-run-*")
     assert folder.name.endswith(training.id)
     assert [step for step, _ in wandb_history(folder)] == [1, 2, 3, 4, 5, 6]
