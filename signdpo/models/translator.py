@@ -182,7 +182,7 @@ class SignTranslator(PreTrainedModel):
         Raises:
             RuntimeError: if the language model returns no attention weights (SDPA does not; this asks for eager).
         """
-        with _eager_attention(self.language_model):
+        with _eager_attention(self.language_model.get_decoder()):
             decoded = self._decode(encoded, labels, output_attentions=True)
         attentions = decoded.cross_attentions
         if not attentions or attentions[0] is None:
@@ -240,6 +240,8 @@ def _chunking(*, vocabulary: int, width: int) -> nn.LinearCrossEntropyOptions | 
 
 @contextmanager
 def _eager_attention(model: PreTrainedModel) -> Iterator[None]:
+    # The decoder itself: in some releases of transformers it has a copy of the configuration, which setting that of the
+    # whole model does not reach.
     before = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:
