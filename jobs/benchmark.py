@@ -3,6 +3,7 @@
 python jobs/benchmark.py preprocess
 python jobs/benchmark.py ingest --clips 2000 --json ingest.json
 python jobs/benchmark.py search
+python jobs/benchmark.py policy --config jobs/configs/how2sign.yaml --batch-sizes 16 32 64
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from benchmark_policy import add_policy
 from rich.console import Console
 
 from signdpo.config import Config, CorpusConfig, lay_over, load_config
@@ -66,14 +68,20 @@ def main() -> int:
         benchmark.add_argument("--clips", type=int, default=clips, help=f"how many (default {clips})")
         benchmark.add_argument("--frames", type=int, default=200, help="of each clip (default 200)")
         benchmark.add_argument("--json", default=None, metavar="FILE", help="write the figures there, too")
-        benchmark.set_defaults(run=run)
+        benchmark.set_defaults(run=sized(run))
+    add_policy(benchmarks)
     arguments = parser.parse_args()
-    figures = {**arguments.run(arguments.clips, arguments.frames), **machine()}
+    figures = {**arguments.run(arguments), **machine()}
     for name, value in figures.items():
         print(f"{name:32} {value:.6g}" if isinstance(value, float) else f"{name:32} {value}")
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return 0
+
+
+def sized(run: Callable[[int, int], dict[str, Any]]) -> Callable[[argparse.Namespace], dict[str, Any]]:
+    """A benchmark that needs to know how many clips of how many frames, as one of the command's arguments."""
+    return lambda arguments: run(arguments.clips, arguments.frames)
 
 
 def machine() -> dict[str, Any]:

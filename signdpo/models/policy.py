@@ -111,7 +111,7 @@ def build_policy(config: Config, texts: Sequence[str]) -> Policy:
         text_config = language_model.config
     else:
         tokenizer = train_tokenizer(texts, vocab_size=config.policy.vocab_size)
-        text_config = _fresh_t5(settings, vocab_size=len(tokenizer), dropout=config.pretrain.dropout)
+        text_config = fresh_t5(settings, vocab_size=len(tokenizer), dropout=config.pretrain.dropout)
     prompt_ids = tokenizer(config.policy.prompt, add_special_tokens=False)["input_ids"] if config.policy.prompt else []
     model = SignTranslator(
         SignTranslatorConfig(
@@ -154,7 +154,8 @@ def uni_sign_of(config: Config) -> tuple[str, str, str] | None:
     return init.removeprefix(UNI_SIGN), language_model, language
 
 
-def _fresh_t5(settings: LanguageModelConfig, *, vocab_size: int, dropout: float) -> T5Config:
+def fresh_t5(settings: LanguageModelConfig, *, vocab_size: int, dropout: float) -> T5Config:
+    """The shape of a language model trained from scratch. Raises `ConfigError` if the heads do not divide its width."""
     if settings.d_model % settings.heads:
         raise ConfigError(
             f"policy.language_model.d_model={settings.d_model} is not a multiple of heads={settings.heads}"
