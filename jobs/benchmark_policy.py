@@ -22,7 +22,7 @@ from signdpo.config import Config, ConfigError, load_config
 from signdpo.dpo.loop import PreferenceStep
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.policy import fresh_t5
-from signdpo.models.precision import autocast
+from signdpo.models.precision import allow_tensor_float32, autocast
 from signdpo.models.translator import HEAD_IS_TIED, SignTranslator, SignTranslatorConfig
 from signdpo.negatives.salience import measure_salience
 from signdpo.skeleton.layout import NUM_JOINTS
@@ -150,6 +150,8 @@ def measure(
     if device.type == "cuda":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
+    torch.set_float32_matmul_precision("highest")
+    allow_tensor_float32(device, precision)
     for _ in range(WARM_UP):
         step()
     began = _now(device)

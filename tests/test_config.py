@@ -75,7 +75,7 @@ def test_default_yaml_states_every_key_with_its_default() -> None:
 
 def test_a_preset_changes_what_it_names_and_leaves_the_other_defaults() -> None:
     node = load_config(None, ["resources=gpu_node"]).resources
-    assert (node.use_gpu, node.gpus_per_worker, node.generators) == (True, 0.6, (1, 2))
+    assert (node.use_gpu, node.gpus_per_worker, node.generators) == (True, 0.6, (2, 3))
     assert node.workers == Config().resources.workers
 
 

@@ -15,16 +15,16 @@ BUILT_IN = {"CPU", "GPU", "memory", "object_store_memory"}  # Ray's own resource
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     # The defaults: everything on the CPUs of one machine.
     "laptop": {},
-    # One machine with 16 CPUs and a GPU of about 80 GB, which the trainer and two generators share.
+    # One machine with 16 CPUs and a GPU of about 80 GB, which the trainer and its generators share.
     "gpu_node": {
         "num_cpus": 16,
         "use_gpu": True,
         "cpus_per_worker": 4.0,
         "gpus_per_worker": 0.6,
         "cpus_per_pretrain_worker": 4.0,
-        "generators": [1, 2],
+        "generators": [2, 3],
         "cpus_per_generator": 2.0,
-        "gpus_per_generator": 0.2,
+        "gpus_per_generator": 0.1,
     },
     # The nodes of cluster.yaml: a trainer has a GPU to itself, two generators share one, and each kind of node has a
     # resource of its own, so that generators come to nodes that may vanish and trainers never do.

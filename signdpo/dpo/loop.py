@@ -19,7 +19,7 @@ from signdpo.dpo.objective import Logps, multi_level_objective
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
-from signdpo.models.precision import autocast
+from signdpo.models.precision import allow_tensor_float32, autocast
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.monitoring.recorders import wait_counter
 from signdpo.negatives.generator import ReferenceMismatchError
@@ -72,6 +72,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
     policy = Policy.load(fetch_folder(settings["reference"]))
     check_reference(policy.hash(), settings["reference_hash"], settings["reference"])
     policy.model.to(device)
+    allow_tensor_float32(device, config.dpo.precision)
     state = new_state(policy, config.dpo, settings)
     # No dropout, and BatchNorm frozen: at step zero the policy must score exactly as the reference did.
     policy.model.eval()

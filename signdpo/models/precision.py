@@ -13,6 +13,16 @@ def uses_bfloat16(device: torch.device, precision: str) -> bool:
     return precision == "bfloat16" or (precision == "auto" and fast)
 
 
+def allow_tensor_float32(device: torch.device, precision: str) -> None:
+    """Let this process multiply float32 matrices in TF32 where `autocast` computes in bfloat16 anyway.
+
+    What is kept in float32 there, such as the projection onto a large vocabulary, then runs on tensor cores; TF32 has
+    three more bits than bfloat16. With `float32` nothing changes.
+    """
+    if uses_bfloat16(device, precision):
+        torch.set_float32_matmul_precision("high")
+
+
 def autocast(device: torch.device, precision: str) -> AbstractContextManager[None]:
     """Compute in bfloat16 for `bfloat16`, in float32 for `float32`.
 

@@ -19,7 +19,7 @@ from signdpo.corpora.clips import keypoints_of
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy, hash_weights
-from signdpo.models.precision import autocast, uses_bfloat16
+from signdpo.models.precision import allow_tensor_float32, autocast, uses_bfloat16
 from signdpo.models.translator import IGNORED, Encoded, SignTranslator
 from signdpo.negatives.donors import NO_DONORS, DonorPool
 from signdpo.negatives.hardness import Band, Settled, settle
@@ -57,6 +57,7 @@ class NegativeGenerator:
         torch.set_num_threads(1)
         self.config = config
         self.device = torch.device("cuda" if config.resources.use_gpu and torch.cuda.is_available() else "cpu")
+        allow_tensor_float32(self.device, config.dpo.precision)
         policy = Policy.load(fetch_folder(reference))
         self.reference, self.reference_hash = reference, reference_hash
         self._check_reference(policy.hash())

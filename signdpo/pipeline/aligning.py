@@ -12,6 +12,7 @@ from ray.train import UserCallback
 from rich.table import Table
 
 from signdpo.config import Config
+from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.policy import Policy
 from signdpo.monitoring.drift import DriftWatch
 from signdpo.negatives.statistics import run_statistics
@@ -147,6 +148,14 @@ def show_negatives(context: RunContext, statistics: dict[str, dict[str, float]])
         means = [f"{row[name]:.2f}" if name in row else "" for name in ("margin", "strength")]
         table.add_row(level, *shares, *means)
     context.console.print(table)
+    masked = [level for level, row in statistics.items() if level in SKELETON_LEVELS and not row["accepted"]]
+    if masked:
+        context.console.print(
+            f"  nothing was learned from {', '.join(masked)}: no negative's margin lay in that band. Where margins are "
+            "below it the policy hardly looks at the clip: train it longer (pretrain.epochs), or lower "
+            "negatives.hardness.min_margin",
+            style="yellow",
+        )
 
 
 def follower(board: Any, config: Config) -> Follower:

@@ -12,7 +12,7 @@ from signdpo.config import Config
 from signdpo.corpora.clips import keypoints_of, read_clips
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
-from signdpo.models.precision import autocast
+from signdpo.models.precision import allow_tensor_float32, autocast
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.monitoring.recorders import wait_counter
 from signdpo.storage import fetch_folder
@@ -49,6 +49,7 @@ def train_mle(settings: dict[str, Any]) -> None:
     torch.manual_seed(config.seed + rank_and_world()[0])
     policy = Policy.load(fetch_folder(settings["initial"]))
     policy.model.to(device)
+    allow_tensor_float32(device, config.pretrain.precision)
     state = new_state(policy, config.pretrain, settings)
     step = LikelihoodStep(policy.model, label_smoothing=config.pretrain.label_smoothing)
     parallel = ray.train.torch.prepare_model(step, parallel_strategy_kwargs={"find_unused_parameters": False})
