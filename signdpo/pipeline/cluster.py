@@ -34,21 +34,22 @@ def demands(config: Config) -> list[Demand]:
     least, most = resources.generators
     task = Part("Ray Data task", {"CPU": FREE_CPUS})
     generators = Part("generator", resources.of_generator(), least, most, _keys(resources, "generator"))
-    perturber_trainer, trainers = (_trainers(resources, "worker", count) for count in (1, resources.workers))
-    pretrainers = _trainers(resources, "pretrain_worker", resources.pretrain_workers)
+    perturber_trainer, aligners = (trainers(resources, "worker", count) for count in (1, resources.workers))
+    pretrainers = trainers(resources, "pretrain_worker", resources.pretrain_workers)
     planned = [Demand("clips", (Part("reader", {"CPU": CPUS_PER_SHARD}),))]
     if config.policy.init is None:
         planned.append(Demand("pretrain", (pretrainers, task)))
     if config.negatives.perturber.kind == "learned":  # mines first, then trains
         planned += [Demand("perturber", (generators, task)), Demand("perturber", (perturber_trainer,))]
     if config.negatives.mode == "cached":  # makes all negatives first, then trains
-        planned += [Demand("align", (generators, task)), Demand("align", (trainers, task))]
+        planned += [Demand("align", (generators, task)), Demand("align", (aligners, task))]
     else:
-        planned.append(Demand("align", (trainers, generators, task)))
+        planned.append(Demand("align", (aligners, generators, task)))
     return [*planned, Demand("evaluation", (generators, task))]
 
 
-def _trainers(resources: ResourcesConfig, name: str, count: int) -> Part:
+def trainers(resources: ResourcesConfig, name: str, count: int) -> Part:
+    """Training workers of a kind, `worker` or `pretrain_worker`, that work together."""
     each = resources.of_worker(getattr(resources, f"cpus_per_{name}"))
     return Part("training worker", each, count, count, _keys(resources, name))
 

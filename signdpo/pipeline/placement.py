@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from signdpo.config import ConfigError
 
@@ -143,6 +143,16 @@ def check_placement(demands: Iterable[Demand], inventory: Inventory) -> None:
                 f"room left for {'a' if lacking.fewest == 1 else 'every'} {lacking.what} of {in_words(lacking.each)}. "
                 f"{_remedy(demand.parts, inventory)}"
             )
+
+
+def copies_that_fit(copy: Iterable[Part], beside: Iterable[Part], inventory: Inventory, *, most: int) -> int:
+    """How often all of some parts find room at the same time, beside others that are needed once; `most` at most."""
+    copy, beside = list(copy), tuple(beside)
+    for count in range(1, most + 1):
+        copies = tuple(replace(part, fewest=count * part.fewest, most=count * part.most) for part in copy)
+        if _first_without_room(Demand("", (*copies, *beside)), inventory) is not None:
+            return count - 1
+    return most
 
 
 def _check_part(demand: Demand, part: Part, inventory: Inventory) -> None:

@@ -2,62 +2,54 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
-import ray
 from rich.console import Console
 from rich.table import Table
 
 from signdpo.config import ConfigError
-from signdpo.pipeline.cluster import FREE_CPUS
+from signdpo.pipeline.cluster import FREE_CPUS, trainers
+from signdpo.pipeline.placement import Demand, Inventory, Part, copies_that_fit
 from signdpo.pipeline.stream import READ_CPUS
 from signdpo.tuning.settings import Range, SearchConfig
 from signdpo.tuning.space import MINED_WITH, Space
 
-ROUNDING = 1e-9  # of sums of fractions
 TRIAL_CPUS = 0.01  # of the process that drives a trial and mostly waits; taken from its reading task's share
 
 
 @dataclass(frozen=True)
 class Room:
-    """What the cluster holds at a time.
+    """What there is room for at a time.
 
     Args:
         trials: that run at the same time.
-        why: the arithmetic.
+        why: what one takes, and what there is.
     """
 
     trials: int
     why: str
 
 
-def room_for_trials(space: Space, search: SearchConfig) -> Room:
-    """As many trials as the cluster can place, and as the search allows.
+def room_for_trials(space: Space, search: SearchConfig, inventory: Inventory) -> Room:
+    """As many trials as nodes that are there or may come can hold, and as the search allows.
 
     Raises:
         ConfigError: if not even one fits.
     """
-    resources, total = space.base.resources, ray.cluster_resources()
-    workers, generators = resources.workers, resources.generators[0] if space.deciding_negatives() else 0
-    cpus, free = workers * resources.cpus_per_worker + READ_CPUS, FREE_CPUS + generators * resources.cpus_per_generator
-    gpus = workers * resources.gpus_per_worker if resources.use_gpu else 0.0
-    fit = math.floor((total.get("CPU", 0.0) - free) / cpus + ROUNDING)
-    if gpus:
-        left = total.get("GPU", 0.0) - generators * resources.gpus_per_generator
-        fit = min(fit, math.floor(left / gpus + ROUNDING))
-    each = f"{cpus:g} CPU" + (f" and {gpus:g} GPU" if gpus else "")
-    parts = f"{workers} training worker(s) of {resources.cpus_per_worker:g} CPU, a reading task of {READ_CPUS:g}"
-    beside = f"{FREE_CPUS:g} CPU free" + (f", {generators} generator(s) for all" if generators else "")
-    there = f"{total.get('CPU', 0.0):g} CPUs and {total.get('GPU', 0.0):g} GPUs"
+    resources = space.base.resources
+    workers = trainers(resources, "worker", resources.workers)
+    trial = Demand("trial", (workers, Part("reading task", {"CPU": READ_CPUS})))
+    beside = [Part("Ray Data task", {"CPU": FREE_CPUS})]
+    if space.deciding_negatives():
+        least = resources.generators[0]
+        beside.append(Part("generator for all", resources.of_generator(), least, least))
+    fit = copies_that_fit(trial.parts, beside, inventory, most=search.trials)
+    once = ", ".join(map(str, beside))
+    plan = f"a trial takes {trial}; beside them {once}; {inventory.name} has {inventory.describe()}"
     if fit < 1:
-        raise ConfigError(
-            f"a trial needs {each} ({parts}) beside {beside}, the cluster has {there}: lower resources.workers or the "
-            "CPUs and GPUs of each, or raise resources.num_cpus"
-        )
-    trials = min(fit, search.trials, search.concurrent or fit)
-    return Room(trials, f"{each} each ({parts}), {beside}, of {there}: {fit} would fit")
+        raise ConfigError(f"{plan}: not one fits. Lower {', '.join(workers.keys)}, or {inventory.remedy}")
+    return Room(min(fit, search.concurrent or fit), plan)
 
 
 def show_search(console: Console, space: Space, search: SearchConfig, room: Room) -> None:

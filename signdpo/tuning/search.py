@@ -22,7 +22,7 @@ from signdpo.config import Config, ConfigError, lay_over
 from signdpo.monitoring.following import check_tracking
 from signdpo.pipeline.aligning import alignment_cache, training_clips
 from signdpo.pipeline.caching import check_cache
-from signdpo.pipeline.cluster import check_resources, start_ray
+from signdpo.pipeline.cluster import check_resources, joined_cluster, start_ray
 from signdpo.pipeline.initial import check_policy
 from signdpo.pipeline.run import show_plan, stages_of
 from signdpo.pipeline.stages import BEFORE_ALIGNMENT, Outputs, RunContext, plan, run_stages
@@ -78,7 +78,7 @@ def run_search(config: Config, search: SearchConfig, directory: str, console: Co
     start_ray(base)
     stages = [stage for stage in stages_of(base) if stage.name in BEFORE_ALIGNMENT]
     show_plan(context, plan(context, stages), check_resources(base))
-    room = room_for_trials(space, search)
+    room = room_for_trials(space, search, joined_cluster())
     show_search(console, space, search, room)
     if not exists(context.path(RECORD)):  # config.yaml may be that of best.yaml by now, aligned in this directory
         write_text(context.path("config.yaml"), base.to_yaml())

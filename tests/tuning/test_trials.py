@@ -13,11 +13,13 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-import ray
+import yaml
 from ray.tune.integration.ray_train import TuneReportCallback
 from rich.console import Console
 
-from signdpo.config import Config, ConfigError, lay_over
+from signdpo.config import Config, ConfigError, lay_over, load_config
+from signdpo.pipeline.autoscaling import of_cluster_file
+from signdpo.pipeline.placement import Inventory
 from signdpo.pipeline.stages import RunContext
 from signdpo.tuning.halving import Halving, KeepRungs
 from signdpo.tuning.picture import Scale, importance_of, search_figure
@@ -244,23 +246,32 @@ def test_any_search_can_be_drawn(tmp_path: Path, scores: list[float]) -> None:
 # What is refused.
 
 
-def test_as_many_trials_run_as_the_cluster_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_as_many_trials_run_as_the_cluster_holds() -> None:
     search = SearchConfig(space=RANGES)
-    for cpus, trials in ((3, 1), (4, 2), (8, 4), (64, 8)):
-        monkeypatch.setattr(ray, "cluster_resources", lambda cpus=cpus: {"CPU": cpus})
-        assert room_for_trials(SPACE, search).trials == trials
-    assert room_for_trials(SPACE, SearchConfig(space=RANGES, concurrent=3)).trials == 3
+
+    def trials(space: Space, search: SearchConfig, *nodes: dict[str, float]) -> int:
+        return room_for_trials(space, search, Inventory(nodes)).trials
+
+    assert [trials(SPACE, search, {"CPU": cpus}) for cpus in (3, 4, 8, 64)] == [1, 2, 4, 8]
+    assert trials(SPACE, SearchConfig(space=RANGES, concurrent=3), {"CPU": 64}) == 3
     generating = Space(SPACE.base, RANGES | {"negatives.donors": Range(integer=(1, 9))})
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 4})
-    assert room_for_trials(generating, search).trials == 1
-    on_gpus = lay_over(SPACE.base, {"resources.use_gpu": True, "resources.gpus_per_worker": 0.5})
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 64, "GPU": 1})
-    assert room_for_trials(Space(on_gpus, RANGES), search).trials == 2
-    monkeypatch.setattr(ray, "cluster_resources", lambda: {"CPU": 2})
+    assert trials(generating, search, {"CPU": 4}) == 1
+    on_gpus = lay_over(SPACE.base, {"resources.use_gpu": True, "resources.gpus_per_worker": 0.6})
+    assert trials(Space(on_gpus, RANGES), search, {"CPU": 64, "GPU": 1}, {"CPU": 64, "GPU": 1}) == 2
     with pytest.raises(
-        ConfigError, match=r"a trial needs 1\.5 CPU .* 1 CPU free, the cluster has 2 CPUs.*lower resources\.workers"
+        ConfigError, match=r"a trial takes 1\.5 CPU.* has 1 x 2 CPU: not one fits\. Lower resources\.workers, "
     ):
-        room_for_trials(SPACE, search)
+        room_for_trials(SPACE, search, Inventory(({"CPU": 2},)))
+
+
+def test_trials_count_on_nodes_that_an_autoscaler_may_add() -> None:
+    cluster = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
+    base = load_config(None, ["resources=cluster", "negatives.mode=cached"])
+    space, search = Space(base, RANGES), SearchConfig(space=RANGES)
+    pairs = cluster["available_node_types"]["trainer"]["max_workers"] // base.resources.workers
+    room = room_for_trials(space, search, of_cluster_file(cluster))
+    assert room.trials == pairs
+    assert "to be added" in room.why
 
 
 def test_another_search_in_the_same_directory_is_refused_with_what_differs(tmp_path: Path) -> None:
