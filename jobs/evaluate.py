@@ -45,12 +45,13 @@ ROWS = (
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
-    try:
-        if options.run_dir:
-            from signdpo.pipeline.run import evaluate_run  # brings torch and Ray, which scoring text does not need
+    if options.run_dir:
+        from signdpo.pipeline.explaining import exit_code  # bring torch and Ray, which scoring text does not need
+        from signdpo.pipeline.run import evaluate_run
 
-            evaluate_run(options.run_dir, open_console())
-            return 0
+        console = open_console()
+        return exit_code(lambda: evaluate_run(options.run_dir, console), console)
+    try:
         results = evaluate_text(options)
     except ValueError as error:
         print(f"error: {error}", file=sys.stderr)

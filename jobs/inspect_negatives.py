@@ -13,7 +13,6 @@ from pathlib import Path
 
 from rich.console import Console
 
-from signdpo.config import ConfigError
 from signdpo.console import open_console
 
 
@@ -28,17 +27,14 @@ def main() -> int:
     parser.add_argument("--out", default="gallery", metavar="DIR", help="local folder for the gallery (gallery)")
     parser.add_argument("--gif", action="store_true", help="an animation of each clip, too")
     arguments = parser.parse_args()
+    from signdpo.pipeline.explaining import exit_code  # brings torch and Ray, which --help does not need
+
     console = open_console()
-    try:
-        inspect(arguments, console)
-    except (ConfigError, FileNotFoundError) as error:
-        console.print(f"error: {error}", style="bold red", markup=False, soft_wrap=True)
-        return 2
-    return 0
+    return exit_code(lambda: inspect(arguments, console), console)
 
 
 def inspect(arguments: argparse.Namespace, console: Console) -> None:
-    from signdpo.pipeline.run import open_run, picture_run  # brings torch and Ray, which --help does not need
+    from signdpo.pipeline.run import open_run, picture_run
     from signdpo.report.animation import save_animation
     from signdpo.report.examples import gallery
     from signdpo.report.negatives import negative_figure
