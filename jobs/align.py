@@ -12,8 +12,8 @@ import sys
 
 from signdpo.config import load_config
 from signdpo.console import open_console
-from signdpo.pipeline.explaining import exit_code
-from signdpo.pipeline.run import run
+from signdpo.pipeline.cluster import refuse_early
+from signdpo.pipeline.ending import exit_code
 
 
 def main() -> int:
@@ -23,10 +23,15 @@ def main() -> int:
     parser.add_argument("--run-dir", default="runs/default", metavar="DIR", help="local path or URI (runs/default)")
     arguments = parser.parse_args()
     console = open_console()
-    return exit_code(
-        lambda: run(load_config(arguments.config, arguments.set), arguments.run_dir, console),
-        console,
-    )
+
+    def work() -> None:
+        config = load_config(arguments.config, arguments.set)
+        refuse_early(config)
+        from signdpo.pipeline.run import run  # imports for seconds
+
+        run(config, arguments.run_dir, console)
+
+    return exit_code(work, console)
 
 
 if __name__ == "__main__":

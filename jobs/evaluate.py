@@ -46,8 +46,8 @@ ROWS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     if options.run_dir:
-        from signdpo.pipeline.explaining import exit_code  # bring torch and Ray, which scoring text does not need
-        from signdpo.pipeline.run import evaluate_run
+        from signdpo.pipeline.ending import exit_code
+        from signdpo.pipeline.run import evaluate_run  # brings torch and Ray, which scoring text does not need
 
         console = open_console()
         return exit_code(lambda: evaluate_run(options.run_dir, console), console)

@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from signdpo.console import open_console
+from signdpo.pipeline.ending import exit_code
 
 
 def main() -> int:
@@ -27,14 +28,12 @@ def main() -> int:
     parser.add_argument("--out", default="gallery", metavar="DIR", help="local folder for the gallery (gallery)")
     parser.add_argument("--gif", action="store_true", help="an animation of each clip, too")
     arguments = parser.parse_args()
-    from signdpo.pipeline.explaining import exit_code  # brings torch and Ray, which --help does not need
-
     console = open_console()
     return exit_code(lambda: inspect(arguments, console), console)
 
 
 def inspect(arguments: argparse.Namespace, console: Console) -> None:
-    from signdpo.pipeline.run import open_run, picture_run
+    from signdpo.pipeline.run import open_run, picture_run  # brings torch and Ray, which --help does not need
     from signdpo.report.animation import save_animation
     from signdpo.report.examples import gallery
     from signdpo.report.negatives import negative_figure

@@ -11,11 +11,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from signdpo.config import load_config
+from signdpo.config import lay_over, load_config
 from signdpo.console import open_console
-from signdpo.pipeline.explaining import exit_code
-from signdpo.tuning.search import run_search
-from signdpo.tuning.settings import load_search
+from signdpo.pipeline.cluster import refuse_early
+from signdpo.pipeline.ending import exit_code
+from signdpo.tuning.settings import SHARED, load_search
 
 DEFAULT = Path(__file__).parent / "configs" / "tune.yaml"
 PREFIX = "search."  # of keys that are the search's and not the run's
@@ -36,7 +36,11 @@ def main() -> int:
 
     def work() -> None:
         search = load_search(arguments.search, [override.removeprefix(PREFIX) for override in of_search])
-        run_search(load_config(arguments.config, of_run), search, arguments.run_dir, console)
+        config = load_config(arguments.config, of_run)
+        refuse_early(lay_over(config, SHARED))
+        from signdpo.tuning.search import run_search  # imports for seconds
+
+        run_search(config, search, arguments.run_dir, console)
 
     return exit_code(work, console)
 

@@ -1,9 +1,9 @@
 """Invariant 6: the maths can be used in a notebook without Ray."""
 
+import os
 import subprocess
 import sys
-
-import pytest
+from pathlib import Path
 
 MATHS = [
     "signdpo.skeleton.layout",
@@ -29,7 +29,27 @@ MATHS = [
 ]
 
 
-@pytest.mark.parametrize("module", MATHS)
-def test_maths_never_imports_ray(module: str) -> None:
-    check = f"import sys, {module}; sys.exit('ray' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
+def test_maths_never_imports_ray() -> None:
+    lines = ["import sys", *(f"import {module}\nassert 'ray' not in sys.modules, '{module}'" for module in MATHS)]
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+REFUSED = """
+import runpy, sys
+sys.argv = ["align.py", "--set", "resources.num_cpus=1"]
+try:
+    runpy.run_path({job!r}, run_name="__main__")
+except SystemExit as ended:
+    assert ended.code == 2
+assert not {{"torch", "transformers"}} & set(sys.modules)
+"""
+
+
+def test_a_job_is_refused_before_it_imports_for_seconds() -> None:
+    job = str(Path(__file__).parents[1] / "jobs" / "align.py")
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    check = [sys.executable, "-c", REFUSED.format(job=job)]
+    done = subprocess.run(check, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert "raise resources.num_cpus=1" in " ".join(done.stdout.split())

@@ -70,6 +70,12 @@ def begin_ray(config: Config, *stages: str) -> list[Demand]:
     return check_resources(config, *stages)
 
 
+def refuse_early(config: Config) -> None:
+    """`check_resources` where that is arithmetic alone, for a job to do before it imports what its work needs."""
+    if starts_here():
+        check_resources(config)
+
+
 def check_resources(config: Config, *stages: str) -> list[Demand]:
     """The plan of the named stages, or of all, if it can be placed on the nodes that there are or may come.
 
@@ -108,11 +114,14 @@ def start_ray(config: Config) -> None:
 
 def _machine(config: Config) -> Inventory:
     """The one node that Ray will be on this machine."""
-    import torch  # knows the GPUs; too heavy for Ray's own processes, which import what lies around this module
-
     num_cpus = config.resources.num_cpus
+    node: dict[str, float] = {"CPU": num_cpus}
+    if config.resources.use_gpu:
+        import torch  # knows them; too heavy for Ray's own processes, which import what lies around this module
+
+        node["GPU"] = torch.cuda.device_count()
     return Inventory(
-        ({"CPU": num_cpus, "GPU": torch.cuda.device_count()},),
+        (node,),
         name="this machine",
         remedy=f"raise resources.num_cpus={num_cpus}, which may be more than there are",
     )

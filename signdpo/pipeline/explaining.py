@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
 from ray.train import ControllerError, WorkerGroupError
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback
-from rich.console import Console
 
 from signdpo.config import ConfigError
 from signdpo.corpora.ingest import TooManyBadClipsError
@@ -35,29 +34,6 @@ NO_ROOM = (
     "elsewhere: `ray start --head --object-store-memory=BYTES --object-spilling-directory=DIR`, then RAY_ADDRESS=auto "
     "before the same command, which goes on from the last checkpoint"
 )
-
-
-def exit_code(work: Callable[[], object], console: Console) -> int:
-    """Do the work of a job and tell a known error in one message; other errors are raised.
-
-    Returns:
-        0 if it is done, 2 if a setting or a file must be changed first, 1 if something failed that may succeed again.
-    """
-    try:
-        work()
-    except TO_BE_CHANGED as error:
-        return _tell(str(error), console, 2)
-    except Exception as error:
-        known = explain(error)
-        if known is None:
-            raise
-        return _tell(known, console, 1)
-    return 0
-
-
-def _tell(message: str, console: Console, code: int) -> int:
-    console.print(f"error: {message}", style="bold red", markup=False, soft_wrap=True)
-    return code
 
 
 def explain(error: BaseException) -> str | None:

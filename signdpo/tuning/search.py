@@ -37,7 +37,7 @@ from signdpo.tuning.progress import Announcer
 from signdpo.tuning.record import RECORD, check_record, record_of
 from signdpo.tuning.results import TrialResult, ranked, show_results, to_csv
 from signdpo.tuning.scores import SCORE
-from signdpo.tuning.settings import SearchConfig
+from signdpo.tuning.settings import SHARED, SearchConfig
 from signdpo.tuning.space import Space
 from signdpo.tuning.trial import Shared, run_trial
 from signdpo.tuning.turns import EndTurns, TurnsActor
@@ -68,7 +68,7 @@ def run_search(config: Config, search: SearchConfig, directory: str, console: Co
         ConfigError: before any work, if the base or a corner of the space cannot be run here, or if the directory holds
             another search.
     """
-    base = lay_over(config, {"negatives.mode": "cached"})
+    base = lay_over(config, SHARED)
     space = Space.of(base, search.space)
     check_policy(base)
     check_cache(base)

@@ -12,7 +12,8 @@ from rich.console import Console
 
 from signdpo.config import ConfigError
 from signdpo.patience import StorageError
-from signdpo.pipeline.explaining import NO_ROOM, exit_code, explain
+from signdpo.pipeline.ending import exit_code
+from signdpo.pipeline.explaining import NO_ROOM, explain
 from signdpo.pipeline.hangs import HungBatchError
 
 

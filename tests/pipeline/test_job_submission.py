@@ -118,6 +118,22 @@ def test_a_job_that_fails_says_so_with_its_exit_code(head: Head) -> None:
     assert "failed with exit code 2" in failed.stdout
 
 
+def test_a_job_that_ends_well_brings_its_working_directory(head: Head, tmp_path: Path) -> None:
+    overrides = [
+        "corpus.kind=uni_sign",
+        f"corpus.root={uni_sign_corpus(tmp_path / 'corpus')}",
+        "corpus.max_bad_share=0.2",
+    ]
+    settings = [part for override in overrides for part in ("--set", override)]
+    job = ["python", "jobs/prepare.py", "--out", str(tmp_path / "clips"), *settings]
+    done = head.submit("--working-dir", ".", "--", *job)
+    assert done.returncode == 0, done.stdout
+    assert "succeeded" in done.stdout
+    records = [json.loads(line) for line in (tmp_path / "clips" / "quarantine.jsonl").read_text().splitlines()]
+    assert {record["id"] for record in records} == {"train_0", "train_1"}
+
+
+@pytest.mark.long
 def test_a_whole_run_as_a_job_sets_bad_clips_apart_and_says_little(head: Head, tmp_path: Path) -> None:
     overrides = [
         "corpus.kind=uni_sign",

@@ -106,6 +106,7 @@ def test_a_preset_builds_the_peers_encoder_around_any_mt5(places: dict[str, Path
     assert (config.corpus.max_frames, config.pretrain.precision, config.dpo.precision) == (256, "bfloat16", "bfloat16")
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_preset_runs_on_a_small_corpus_with_a_small_mt5(places: dict[str, Path], tmp_path: Path) -> None:
     own = [f"corpus.root={places['csl_daily']}", f"policy.language_model.path={places['mt5']}"]

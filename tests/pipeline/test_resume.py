@@ -112,6 +112,7 @@ def test_killed_mid_epoch_and_at_its_end_and_at_the_very_end(
     assert len(stored) <= 3
 
 
+@pytest.mark.long
 def test_two_workers_of_which_either_dies(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from signdpo.pipeline.actors import align_worker
 
