@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -27,7 +28,10 @@ SCRIPT = Path(__file__).with_name("autoscaled_cluster.py")
 @pytest.mark.long
 def test_generators_scale_nodes_up_from_none_and_down_again() -> None:
     with TemporaryDirectory(prefix="sd", dir="/tmp") as home:  # Ray's sockets have short paths
-        done = subprocess.run([sys.executable, str(SCRIPT), home], capture_output=True, text=True, timeout=240)
+        # Ray reads the mode when it is imported; once a token was made, heads ask for it.
+        mode = {"RAY_AUTH_MODE": "token"} if (Path.home() / ".ray" / "auth_token").exists() else {}
+        command = [sys.executable, str(SCRIPT), home]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=os.environ | mode)
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout.splitlines()[-1])
     counts = [nodes for _, nodes in result["nodes"]]
