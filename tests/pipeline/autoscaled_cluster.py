@@ -189,9 +189,6 @@ class Watch:
 
 def main() -> None:
     home = Path(sys.argv[1])
-    token = Path.home() / ".ray" / "auth_token"
-    if token.exists():  # Ray asks for it once it was made, and looks for it in the home of the day
-        os.environ.setdefault("RAY_AUTH_TOKEN_PATH", str(token))
     os.environ["HOME"] = str(home)
     with fake_cloud(home) as address:
         os.environ["RAY_ADDRESS"] = address

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -28,10 +29,12 @@ SCRIPT = Path(__file__).with_name("autoscaled_cluster.py")
 @pytest.mark.long
 def test_generators_scale_nodes_up_from_none_and_down_again() -> None:
     with TemporaryDirectory(prefix="sd", dir="/tmp") as home:  # Ray's sockets have short paths
-        # Ray reads the mode when it is imported; once a token was made, heads ask for it.
-        mode = {"RAY_AUTH_MODE": "token"} if (Path.home() / ".ray" / "auth_token").exists() else {}
+        # A token of its own. Ray reads the mode when it is imported, and the script moves its home.
+        token = Path(home) / "token"
+        token.write_text(secrets.token_hex(32))
+        environment = os.environ | {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN_PATH": str(token)}
         command = [sys.executable, str(SCRIPT), home]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=os.environ | mode)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     result = json.loads(done.stdout.splitlines()[-1])
     counts = [nodes for _, nodes in result["nodes"]]
