@@ -93,7 +93,6 @@ def assert_same_training(directory: Path | str, straight: Path | str, stage: str
             assert resumed[name] == expected[name], f"step {expected['step']}, {name}"
 
 
-@pytest.mark.long  # in the default run the chaos test kills a worker between its checkpoints
 def test_killed_mid_epoch_and_at_its_end_and_at_the_very_end(
     small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
