@@ -17,9 +17,9 @@ def allow_tensor_float32(device: torch.device, precision: str) -> None:
     """Let this process multiply float32 matrices in TF32 where `autocast` computes in bfloat16 anyway.
 
     What is kept in float32 there, such as the projection onto a large vocabulary, then runs on tensor cores; TF32 has
-    three more bits than bfloat16. With `float32` nothing changes.
+    three more bits than bfloat16. With `float32`, and on a CPU, nothing changes.
     """
-    if uses_bfloat16(device, precision):
+    if device.type == "cuda" and uses_bfloat16(device, precision):
         torch.set_float32_matmul_precision("high")
 
 

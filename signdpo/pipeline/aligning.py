@@ -155,6 +155,7 @@ def show_negatives(context: RunContext, statistics: dict[str, dict[str, float]])
             "below it the policy hardly looks at the clip: train it longer (pretrain.epochs), or lower "
             "negatives.hardness.min_margin",
             style="yellow",
+            soft_wrap=True,
         )
 
 

@@ -64,16 +64,15 @@ def _keys(resources: ResourcesConfig, name: str) -> tuple[str, ...]:
 
 def begin_ray(config: Config, *stages: str) -> list[Demand]:
     """Start or join Ray for the named stages, or all; the plan. Raises `ConfigError` if it can never be placed."""
-    if starts_here():
-        check_resources(config, *stages)  # before Ray takes its seconds
+    refuse_early(config, *stages)
     start_ray(config)
     return check_resources(config, *stages)
 
 
-def refuse_early(config: Config) -> None:
-    """`check_resources` where that is arithmetic alone, for a job to do before it imports what its work needs."""
+def refuse_early(config: Config, *stages: str) -> None:
+    """`check_resources` where that is arithmetic alone: before Ray takes its seconds, and a job's imports theirs."""
     if starts_here():
-        check_resources(config)
+        check_resources(config, *stages)
 
 
 def check_resources(config: Config, *stages: str) -> list[Demand]:

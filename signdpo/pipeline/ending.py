@@ -1,6 +1,6 @@
 """How a job ends: its exit code, and one message for a known error.
 
-A mistyped key or a plan that nothing can hold is told before torch and Ray are imported, which takes seconds.
+A mistyped key or a plan without room is told before torch and the pipeline are imported, which takes seconds.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def exit_code(work: Callable[[], object], console: Console) -> int:
     """
     try:
         work()
-    except ConfigError as error:
+    except ConfigError as error:  # told without the imports below
         return _tell(str(error), console, 2)
     except Exception as error:
         from signdpo.pipeline.explaining import TO_BE_CHANGED, explain

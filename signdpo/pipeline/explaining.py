@@ -26,7 +26,7 @@ TOLD_BY_THEMSELVES = (
     ReferenceMismatchError,
     DamagedCheckpointsError,
 )
-TO_BE_CHANGED = (ConfigError, TooManyBadClipsError, BadClipError, NoFailuresError, FileNotFoundError)
+TO_BE_CHANGED = (TooManyBadClipsError, BadClipError, NoFailuresError, FileNotFoundError)
 RAY_DATA_ADDS = "\nFailed to apply UDF transform"  # and how to make it try again, to every error of a task
 NO_ROOM = (
     "there is no room left for Ray's objects: its memory for them is full, and so is the disk it spills them to, of "

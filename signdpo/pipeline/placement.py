@@ -135,7 +135,7 @@ def check_placement(demands: Iterable[Demand], inventory: Inventory) -> None:
     for demand in demands:
         for part in demand.parts:
             _check_part(demand, part, inventory)
-        lacking = _first_without_room(demand, inventory)
+        lacking = _first_without_room(demand.parts, inventory)
         if lacking is not None:
             raise ConfigError(
                 f"the {demand.stage} stage needs {in_words(demand.total)} at a time "
@@ -147,10 +147,10 @@ def check_placement(demands: Iterable[Demand], inventory: Inventory) -> None:
 
 def copies_that_fit(copy: Iterable[Part], beside: Iterable[Part], inventory: Inventory, *, most: int) -> int:
     """How often all of some parts find room at the same time, beside others that are needed once; `most` at most."""
-    copy, beside = list(copy), tuple(beside)
+    copy, beside = list(copy), list(beside)
     for count in range(1, most + 1):
-        copies = tuple(replace(part, fewest=count * part.fewest, most=count * part.most) for part in copy)
-        if _first_without_room(Demand("", (*copies, *beside)), inventory) is not None:
+        copies = [replace(part, fewest=count * part.fewest, most=count * part.most) for part in copy]
+        if _first_without_room([*copies, *beside], inventory) is not None:
             return count - 1
     return most
 
@@ -215,11 +215,11 @@ class _Node:
         return len(kinds - set(asked)), self.free.get("CPU", 0.0)
 
 
-def _first_without_room(demand: Demand, inventory: Inventory) -> Part | None:
+def _first_without_room(parts: Iterable[Part], inventory: Inventory) -> Part | None:
     """First-fit decreasing: the most demanding first, where it wastes least; a node is added when none has room."""
     nodes = [_Node(resources) for resources in inventory.nodes]
     added = {group.name: 0 for group in inventory.groups}
-    for part in _most_demanding_first(demand.parts):
+    for part in _most_demanding_first(parts):
         fitting = [node for node in nodes if node.holds(part.each)]
         if not fitting:
             new = [

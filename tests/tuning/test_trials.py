@@ -256,11 +256,13 @@ def test_as_many_trials_run_as_the_cluster_holds() -> None:
     assert trials(SPACE, SearchConfig(space=RANGES, concurrent=3), {"CPU": 64}) == 3
     generating = Space(SPACE.base, RANGES | {"negatives.donors": Range(integer=(1, 9))})
     assert trials(generating, search, {"CPU": 4}) == 1
-    on_gpus = lay_over(SPACE.base, {"resources.use_gpu": True, "resources.gpus_per_worker": 0.6})
-    assert trials(Space(on_gpus, RANGES), search, {"CPU": 64, "GPU": 1}, {"CPU": 64, "GPU": 1}) == 2
-    with pytest.raises(
-        ConfigError, match=r"a trial takes 1\.5 CPU.* has 1 x 2 CPU: not one fits\. Lower resources\.workers, "
-    ):
+    for share, gpus, nodes in ((0.5, 1, 1), (0.6, 2, 1), (0.6, 1, 2)):  # a share comes from a single GPU
+        on_gpus = lay_over(SPACE.base, {"resources.use_gpu": True, "resources.gpus_per_worker": share})
+        assert trials(Space(on_gpus, RANGES), search, *[{"CPU": 64, "GPU": gpus}] * nodes) == 2
+    refused = (
+        r"a trial takes 1\.5 CPU.*; beside them 1 Ray Data task of 1 CPU; the cluster has 1 x 2 CPU: not one fits\."
+    )
+    with pytest.raises(ConfigError, match=refused + r" Lower resources\.workers, "):
         room_for_trials(SPACE, search, Inventory(({"CPU": 2},)))
 
 
