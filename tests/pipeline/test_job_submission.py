@@ -125,7 +125,7 @@ def test_a_job_that_ends_well_brings_its_working_directory(head: Head, tmp_path:
         "corpus.max_bad_share=0.2",
     ]
     settings = [part for override in overrides for part in ("--set", override)]
-    job = ["python", "jobs/prepare.py", "--out", str(tmp_path / "clips"), *settings]
+    job = [sys.executable, "jobs/prepare.py", "--out", str(tmp_path / "clips"), *settings]
     done = head.submit("--working-dir", ".", "--", *job)
     assert done.returncode == 0, done.stdout
     assert "succeeded" in done.stdout
@@ -144,7 +144,7 @@ def test_a_whole_run_as_a_job_sets_bad_clips_apart_and_says_little(head: Head, t
         "policy.vocab_size=48",
     ]
     settings = [part for override in (*SMALL, *overrides) for part in ("--set", override)]
-    job = ["python", "jobs/align.py", "--run-dir", str(tmp_path / "run"), *settings]
+    job = [sys.executable, "jobs/align.py", "--run-dir", str(tmp_path / "run"), *settings]
     done = head.submit("--working-dir", ".", "--", *job, timeout=400)
     assert done.returncode == 0, done.stdout
     assert "2 clips were quarantined" in done.stdout
