@@ -26,15 +26,15 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from signdpo.ablations.guidance import GUIDANCES, score_guidance
+from signdpo.ablations.ratios import Ratio
+from signdpo.ablations.salience import SalienceScores, contrasts, score_salience
 from signdpo.config import Config, ConfigError, SalienceConfig, load_config
 from signdpo.console import open_console
-from signdpo.corpora.clips import read_clips
-from signdpo.evaluation.guidance import GUIDANCES, score_guidance
-from signdpo.evaluation.ratios import Ratio
-from signdpo.evaluation.salience import SalienceScores, contrasts, score_salience
+from signdpo.data.clips import read_clips
 from signdpo.models.policy import Policy
-from signdpo.pipeline.progress import Meter
-from signdpo.storage import fetch_folder, join
+from signdpo.monitoring.progress import Meter
+from signdpo.storage.files import fetch_folder, join
 
 # One thing changed at a time from what the run is configured to do.
 CHANGES: Final[tuple[dict[str, str], ...]] = (

@@ -18,16 +18,16 @@ from evaluate import read_sentences
 from rich.console import Console
 from rich.table import Table
 
+from signdpo.ablations.failures import STATISTICS, distances, failure_statistics
 from signdpo.config import PerturberConfig
 from signdpo.corpora.unpickling import load_pickle
-from signdpo.evaluation.failures import STATISTICS, distances, failure_statistics
 from signdpo.models.tokenizer import train_tokenizer
-from signdpo.negatives.lessons import epochs_of, lessons_of, new_learner
-from signdpo.negatives.perturber import Perturber
-from signdpo.negatives.rules import RulePerturber
-from signdpo.negatives.selection import TrainingText
+from signdpo.negatives.sentence.perturber import Perturber
+from signdpo.negatives.sentence.perturber_batches import epochs_of, lessons_of, new_learner
+from signdpo.negatives.sentence.rules import RulePerturber
+from signdpo.negatives.sentence.selection import TrainingText
 from signdpo.seeding import derive_seed
-from signdpo.wording import folded, join_ideographs
+from signdpo.text.units import folded, join_ideographs
 
 Pair = tuple[str, str]  # a reference and a wrong sentence for it
 EDITS = ("substituted", "omitted", "inserted")

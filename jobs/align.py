@@ -10,10 +10,10 @@ from __future__ import annotations
 import argparse
 import sys
 
+from signdpo.cluster.plan import refuse_early
 from signdpo.config import load_config
 from signdpo.console import open_console
-from signdpo.pipeline.cluster import refuse_early
-from signdpo.pipeline.ending import exit_code
+from signdpo.pipeline.exit_codes import exit_code
 
 
 def main() -> int:

@@ -25,18 +25,18 @@ import numpy as np
 from benchmark_policy import add_policy
 from rich.console import Console
 
+from signdpo.cluster.plan import start_ray
 from signdpo.config import Config, CorpusConfig, lay_over, load_config
 from signdpo.corpora.ingest import make_shard
 from signdpo.corpora.planning import plan_shards
 from signdpo.corpora.pose_pickle import keypoints_of
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import SPLITS
-from signdpo.pipeline.cluster import start_ray
 from signdpo.pipeline.run import stages_of
-from signdpo.pipeline.stages import MANIFEST, RunContext, run_stages
+from signdpo.pipeline.stage import MANIFEST, RunContext, run_stages
 from signdpo.skeleton.layout import PARTS
 from signdpo.skeleton.normalisation import normalise
-from signdpo.storage import read_json
+from signdpo.storage.files import read_json
 from signdpo.tuning.search import run_search
 from signdpo.tuning.settings import Range, SearchConfig
 

@@ -19,13 +19,13 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, MT5Config, T5Config
 
 from signdpo.config import Config, ConfigError, load_config
-from signdpo.dpo.loop import PreferenceStep
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.policy import fresh_t5
 from signdpo.models.precision import allow_tensor_float32, autocast
 from signdpo.models.translator import HEAD_IS_TIED, SignTranslator, SignTranslatorConfig
-from signdpo.negatives.salience import measure_salience
+from signdpo.negatives.skeleton.salience import measure_salience
 from signdpo.skeleton.layout import NUM_JOINTS
+from signdpo.training.dpo import PreferenceStep
 from signdpo.training.mle import LikelihoodStep
 
 WARM_UP: Final = 2  # batches that are not counted: allocation, autotuning

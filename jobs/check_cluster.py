@@ -31,10 +31,10 @@ def main() -> int:
 
 
 def check(arguments: argparse.Namespace, console: Console) -> None:
-    from signdpo.pipeline.autoscaling import of_cluster_file  # bring torch and Ray, which --help does not need
-    from signdpo.pipeline.cluster import demands
-    from signdpo.pipeline.cluster_file import check_cluster_file
-    from signdpo.pipeline.placement import check_placement
+    from signdpo.cluster.autoscaling import of_cluster_file  # bring torch and Ray, which --help does not need
+    from signdpo.cluster.cluster_file import check_cluster_file
+    from signdpo.cluster.placement import check_placement
+    from signdpo.cluster.plan import demands
 
     inventory = of_cluster_file(check_cluster_file(arguments.cluster))
     console.print(f"{arguments.cluster}: {inventory.describe()}", highlight=False, markup=False, soft_wrap=True)

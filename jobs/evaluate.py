@@ -46,7 +46,7 @@ ROWS = (
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parse(arguments)
     if options.run_dir:
-        from signdpo.pipeline.ending import exit_code
+        from signdpo.pipeline.exit_codes import exit_code
         from signdpo.pipeline.run import evaluate_run  # brings torch and Ray, which scoring text does not need
 
         console = open_console()

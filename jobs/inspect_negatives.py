@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 
 from signdpo.console import open_console
-from signdpo.pipeline.ending import exit_code
+from signdpo.pipeline.exit_codes import exit_code
 
 
 def main() -> int:

@@ -16,14 +16,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from signdpo.cluster.plan import begin_ray
 from signdpo.config import Config, ConfigError, load_config
 from signdpo.console import open_console
-from signdpo.corpora.clips import Manifest, keypoints_of, read_clips, read_quarantine
 from signdpo.corpora.ingest import commonest_reasons, ingest
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.survey import SplitSurvey, survey
-from signdpo.pipeline.cluster import begin_ray
-from signdpo.pipeline.progress import Meter
+from signdpo.data.clips import Manifest, keypoints_of, read_clips, read_quarantine
+from signdpo.monitoring.progress import Meter
 from signdpo.skeleton.drawing import draw_strip
 
 NAMES_SHOWN = 3

@@ -11,10 +11,10 @@ import argparse
 import sys
 from pathlib import Path
 
+from signdpo.cluster.plan import refuse_early
 from signdpo.config import lay_over, load_config
 from signdpo.console import open_console
-from signdpo.pipeline.cluster import refuse_early
-from signdpo.pipeline.ending import exit_code
+from signdpo.pipeline.exit_codes import exit_code
 from signdpo.tuning.settings import SHARED, load_search
 
 DEFAULT = Path(__file__).parent / "configs" / "tune.yaml"

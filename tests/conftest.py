@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from small_runs import SMALL, SmallRun
+from support.small_runs import SMALL, SmallRun
 
 from signdpo.config import load_config
 

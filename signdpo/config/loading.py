@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 from signdpo.config.base import did_you_mean
 from signdpo.config.resources import lay_preset
 from signdpo.config.tree import Config
-from signdpo.storage import exists, read_text
+from signdpo.storage.files import exists, read_text
 
 
 class ConfigError(ValueError):

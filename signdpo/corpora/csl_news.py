@@ -12,7 +12,7 @@ from signdpo.corpora.pose_pickle import read_pose
 from signdpo.corpora.source import Entry, with_files
 from signdpo.corpora.unpickling import MEBIBYTE
 from signdpo.skeleton.clip import BadClipError, Clip
-from signdpo.storage import absolute, join, read_bytes
+from signdpo.storage.files import absolute, join, read_bytes
 
 LABELS: Final = "CSL_News_Labels.json"
 POSES: Final = "pose_format"

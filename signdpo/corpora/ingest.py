@@ -21,7 +21,9 @@ import numpy as np
 import ray
 
 from signdpo.config import CorpusConfig
-from signdpo.corpora.clips import (
+from signdpo.corpora.planning import Shard, plan_shards
+from signdpo.corpora.source import SPLITS, Source, fingerprint
+from signdpo.data.clips import (
     Manifest,
     Quarantined,
     SplitSummary,
@@ -33,11 +35,9 @@ from signdpo.corpora.clips import (
     write_quarantine,
     write_shard,
 )
-from signdpo.corpora.planning import Shard, plan_shards
-from signdpo.corpora.source import SPLITS, Source, fingerprint
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import LAYOUT_VERSION
-from signdpo.storage import absolute, join, list_folder, read_json, write_json
+from signdpo.storage.files import absolute, join, list_folder, read_json, write_json
 
 CPUS_PER_SHARD: Final = 1.0
 RECORDS: Final = "shards"  # folder of what became of each shard

@@ -13,7 +13,7 @@ from signdpo.corpora.labels import locate, path_of, read_labels
 from signdpo.corpora.source import Entry, clip_file, with_files
 from signdpo.corpora.splits import HELD_OUT, hold_out
 from signdpo.skeleton.clip import BadClipError, Clip
-from signdpo.storage import absolute, join
+from signdpo.storage.files import absolute, join
 
 MAX_CLIP_FRAMES: Final = 100_000  # an hour at 25 frames a second: no sentence, and more than should be stacked
 MAX_CLIP_BYTES: Final = 256 * 1024**2

@@ -21,7 +21,7 @@ from typing import Final
 from signdpo.corpora.source import Entry
 from signdpo.corpora.tables import ENDINGS, Line, Table, read_table
 from signdpo.skeleton.clip import BadClipError
-from signdpo.storage import exists, join, list_folder
+from signdpo.storage.files import exists, join, list_folder
 
 # How the splits are called in file names and tables.
 SPELLINGS: Final[dict[str, tuple[str, ...]]] = {

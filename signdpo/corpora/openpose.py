@@ -15,7 +15,7 @@ from signdpo.corpora.labelled import MAX_CLIP_BYTES, MAX_CLIP_FRAMES, LabelledSo
 from signdpo.corpora.labels import SPELLINGS
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import OPENPOSE_137, to_layout
-from signdpo.storage import exists, join, list_folder
+from signdpo.storage.files import exists, join, list_folder
 
 MAX_FRAME_BYTES: Final = 1024**2  # one person takes 4 KB
 MAX_PEOPLE: Final = 100  # that OpenPose may have believed to see

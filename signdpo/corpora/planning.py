@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 
 from signdpo.config import CorpusConfig
-from signdpo.corpora.clips import Quarantined
 from signdpo.corpora.source import SPLITS, Entry, Source
+from signdpo.data.clips import Quarantined
 from signdpo.skeleton.layout import LAYOUT_VERSION
 
 PREPARATION = "1"  # raise it whenever the same clip, as read, is stored as something else

@@ -10,7 +10,7 @@ from dataclasses import astuple, dataclass, replace
 from typing import Final, Protocol
 
 from signdpo.skeleton.clip import BadClipError, Clip
-from signdpo.storage import FileInfo, list_files
+from signdpo.storage.files import FileInfo, list_files
 
 SPLITS = ("train", "dev", "test")
 MISSING: Final = "missing"

@@ -12,7 +12,7 @@ from signdpo.corpora.source import MISSING, Entry, with_files
 from signdpo.corpora.splits import HELD_OUT, hold_out
 from signdpo.corpora.unpickling import MEBIBYTE, load_pickle
 from signdpo.skeleton.clip import BadClipError, Clip
-from signdpo.storage import absolute, exists, list_files
+from signdpo.storage.files import absolute, exists, list_files
 
 MAX_LABELS_BYTES: Final = 1024 * MEBIBYTE
 LABELS: Final = {"train": ("labels.train",), "dev": ("labels.dev", "labels.val"), "test": ("labels.test",)}

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from signdpo.corpora.pickle_machine import MEBIBYTE, Machine
 from signdpo.skeleton.clip import BadClipError
-from signdpo.storage import read_bytes
+from signdpo.storage.files import read_bytes
 
 MAX_BYTES: Final = 256 * MEBIBYTE
 GZIP_MAGIC: Final = b"\x1f\x8b"

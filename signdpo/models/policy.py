@@ -22,8 +22,8 @@ from signdpo.config import Config, ConfigError, LanguageModelConfig
 from signdpo.models.hub import load_pretrained
 from signdpo.models.tokenizer import train_tokenizer
 from signdpo.models.translator import SignTranslator, SignTranslatorConfig
-from signdpo.models.uni_sign import LANGUAGES, load_uni_sign
-from signdpo.storage import fetch_folder
+from signdpo.models.uni_sign_checkpoint import LANGUAGES, load_uni_sign
+from signdpo.storage.files import fetch_folder
 
 UNI_SIGN = "uni_sign:"  # in `policy.init`, before the path of a checkpoint
 

@@ -15,7 +15,7 @@ from transformers import AutoConfig, AutoModelForSeq2SeqLM, PretrainedConfig, Pr
 from transformers.modeling_outputs import BaseModelOutput
 
 from signdpo.config import EncoderConfig
-from signdpo.models.encoder import SkeletonEncoder
+from signdpo.models.encoders.st_gcn import SkeletonEncoder
 
 IGNORED = -100  # label of padding, as everywhere in transformers
 HEAD_IS_TIED = "tie_word_embeddings"  # in `SignTranslatorConfig.language_model`: what the weights are, not T5's default
@@ -112,7 +112,7 @@ class SignTranslator(PreTrainedModel):
         Raises:
             ConfigError: naming the file, what was found in it and the remedy.
         """
-        from signdpo.models.uni_sign import load_uni_sign  # which needs this class
+        from signdpo.models.uni_sign_checkpoint import load_uni_sign  # which needs this class
 
         return load_uni_sign(checkpoint, language_model, language)[0]
 

@@ -12,7 +12,7 @@ from signdpo.monitoring.gauges import RayGauges
 from signdpo.monitoring.services import MlflowTracker, WandbTracker
 from signdpo.monitoring.tensorboard import TensorBoardTracker
 from signdpo.monitoring.trackers import Tracker, Trackers, Training
-from signdpo.storage import join
+from signdpo.storage.files import join
 
 
 def follow(training: Training, console: Console) -> Trackers:

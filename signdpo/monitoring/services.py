@@ -9,7 +9,7 @@ from typing import Any
 
 from signdpo.config import flat
 from signdpo.monitoring.trackers import Tracker, Training, scalars
-from signdpo.storage import is_local
+from signdpo.storage.files import is_local
 
 EXPERIMENT = "signdpo"  # of MLflow
 PARAMS_AT_ONCE = 100  # that MLflow takes

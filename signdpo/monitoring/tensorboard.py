@@ -11,7 +11,7 @@ from typing import Any
 from tensorboardX import SummaryWriter
 
 from signdpo.monitoring.trackers import Tracker, scalars
-from signdpo.storage import is_local, put_file
+from signdpo.storage.files import is_local, put_file
 
 FLUSH_SECONDS = 10
 UPLOAD_SECONDS = 60.0

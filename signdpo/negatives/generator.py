@@ -15,21 +15,21 @@ import torch
 from torch import Tensor
 
 from signdpo.config import Config
-from signdpo.corpora.clips import keypoints_of
+from signdpo.data.clips import keypoints_of
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy, hash_weights
 from signdpo.models.precision import allow_tensor_float32, autocast, uses_bfloat16
 from signdpo.models.translator import IGNORED, Encoded, SignTranslator
-from signdpo.negatives.donors import NO_DONORS, DonorPool
-from signdpo.negatives.hardness import Band, Settled, settle
-from signdpo.negatives.perturber import load_perturber
-from signdpo.negatives.salience import measure_salience
-from signdpo.negatives.sampling import SeededSampling
-from signdpo.negatives.selection import TrainingText, choose_rejected
-from signdpo.negatives.skeletons import Source, needs_donors
+from signdpo.negatives.sentence.perturber import load_perturber
+from signdpo.negatives.sentence.sampling import SeededSampling
+from signdpo.negatives.sentence.selection import TrainingText, choose_rejected
+from signdpo.negatives.skeleton.donors import NO_DONORS, DonorPool
+from signdpo.negatives.skeleton.hardness import Band, Settled, settle
+from signdpo.negatives.skeleton.negative import Source, needs_donors
+from signdpo.negatives.skeleton.salience import measure_salience
 from signdpo.seeding import derive_seed
-from signdpo.storage import fetch_folder
+from signdpo.storage.files import fetch_folder
 
 SCORE_NOISE = 1e-3  # of a float32 log-probability between batches: ten times what invariant 1 allows
 SCORE_NOISE_BFLOAT16 = 0.1

@@ -13,13 +13,10 @@ from typing import Any
 
 import numpy as np
 import ray
-import ray.data
 
-from signdpo.config import Config
+from signdpo.data.actor_pool import BatchWorker
 from signdpo.monitoring.recorders import GenerationRecorder
-from signdpo.pipeline.hangs import BatchWatch, new_board
-from signdpo.pipeline.stream import with_errors_kept
-from signdpo.storage import join
+from signdpo.storage.files import join
 from signdpo.training.versions import Follower
 
 
@@ -36,36 +33,9 @@ def perturber_worker(settings: dict[str, Any]) -> None:
 
 
 def align_worker(settings: dict[str, Any]) -> None:
-    from signdpo.dpo.loop import train_dpo
+    from signdpo.training.dpo import train_dpo
 
     train_dpo(settings)
-
-
-class BatchWorker:
-    """An actor of Ray Data that loads what it works with once and then makes batch after batch, in time.
-
-    Args:
-        watch: over each batch.
-        arguments: of `load`.
-    """
-
-    def __init__(self, watch: BatchWatch, *arguments: Any) -> None:
-        self.watch = watch
-        self.load(*arguments)
-
-    def load(self, *arguments: Any) -> None:
-        raise NotImplementedError
-
-    def prepare(self, batch: dict[str, np.ndarray]) -> None:
-        """What may take any time, before the clock starts."""
-
-    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        raise NotImplementedError
-
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        self.prepare(batch)
-        with self.watch.over(batch):
-            return self.work(batch)
 
 
 class GenerateNegatives(BatchWorker):
@@ -108,8 +78,8 @@ class CacheNegatives(GenerateNegatives):
         self.folder = folder
 
     def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        from signdpo.corpora.clips import write_parquet
-        from signdpo.pipeline.caching import part_name, plain_table
+        from signdpo.data.cache import part_name, plain_table
+        from signdpo.data.clips import write_parquet
 
         name = part_name(batch["epoch"], batch["step"], batch["id"])
         write_parquet(join(self.folder, name), plain_table(super().work(batch)))
@@ -117,10 +87,10 @@ class CacheNegatives(GenerateNegatives):
 
 
 class MineHypotheses(BatchWorker):
-    """See `signdpo.pipeline.translation.HypothesisMiner`."""
+    """See `signdpo.negatives.sentence.mining.HypothesisMiner`."""
 
     def load(self, *arguments: Any) -> None:
-        from signdpo.pipeline.translation import HypothesisMiner
+        from signdpo.negatives.sentence.mining import HypothesisMiner
 
         self.miner = HypothesisMiner(*arguments)
 
@@ -129,49 +99,12 @@ class MineHypotheses(BatchWorker):
 
 
 class Translate(BatchWorker):
-    """See `signdpo.pipeline.translation.Translator`."""
+    """See `signdpo.evaluation.translation.Translator`."""
 
     def load(self, *arguments: Any) -> None:
-        from signdpo.pipeline.translation import Translator
+        from signdpo.evaluation.translation import Translator
 
         self.translator = Translator(*arguments)
 
     def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         return self.translator(batch)
-
-
-def on_actors(
-    dataset: ray.data.Dataset,
-    actor: type[BatchWorker],
-    arguments: tuple[Any, ...],
-    config: Config,
-    board: Any | None = None,
-    *,
-    name: str | None = None,
-) -> ray.data.Dataset:
-    """Run an actor class over a stream, a block at a time, on the generators' share of the cluster.
-
-    Args:
-        dataset: of blocks of clips.
-        actor: what is done to them.
-        arguments: of its `load`.
-        config: of the run.
-        board: a `HangBoard` of the driver's, that a `Watchdog` tells a person about; by default one that nobody reads.
-        name: of the dataset on the dashboard; it begins with the run's.
-    """
-    least, most = config.resources.generators
-    seconds = config.resources.generator_timeout_seconds
-    watch = BatchWatch(new_board(seconds) if board is None else board, seconds)
-    asked = config.resources.of_generator()
-    # Not `map_batches`: where GPUs are asked for it wants a number of rows, and joins blocks to get it.
-    made = dataset.map_batches_internal(
-        actor,
-        fn_constructor_args=(watch, *arguments),
-        batch_size=None,
-        compute=ray.data.ActorPoolStrategy(min_size=least, max_size=most),
-        num_cpus=asked.pop("CPU"),
-        num_gpus=asked.pop("GPU", None),
-        resources=asked or None,
-    )
-    made.set_name(name)
-    return with_errors_kept(made)

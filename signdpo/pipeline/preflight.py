@@ -9,15 +9,15 @@ import fsspec
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from signdpo.cluster.placement import Demand
+from signdpo.cluster.plan import begin_ray, joined_cluster
 from signdpo.config import ConfigError
+from signdpo.data.cache import check_cache
 from signdpo.monitoring.following import check_tracking
-from signdpo.negatives.skeletons import check_operations
-from signdpo.pipeline.caching import check_cache
-from signdpo.pipeline.cluster import begin_ray, joined_cluster
-from signdpo.pipeline.initial import check_language, check_policy
-from signdpo.pipeline.placement import Demand
-from signdpo.pipeline.stages import RunContext
-from signdpo.storage import is_local
+from signdpo.negatives.skeleton.negative import check_operations
+from signdpo.pipeline.policy_checks import check_language, check_policy
+from signdpo.pipeline.stage import RunContext
+from signdpo.storage.files import is_local
 
 PROBE_SECONDS = 60.0  # for a node to write, and to start the process that does; object stores retry for long
 

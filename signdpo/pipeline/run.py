@@ -10,25 +10,25 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from signdpo.cluster.placement import Demand
+from signdpo.cluster.plan import begin_ray
 from signdpo.config import Config, ConfigError, parse_config
 from signdpo.corpora.planning import list_entries
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import fingerprint
-from signdpo.negatives.skeletons import check_operations
-from signdpo.pipeline.aligning import align
-from signdpo.pipeline.cluster import begin_ray
-from signdpo.pipeline.evaluating import SPLITS, evaluate
-from signdpo.pipeline.initial import initial_files
-from signdpo.pipeline.perturbing import make_perturber
-from signdpo.pipeline.pictures import picture
-from signdpo.pipeline.placement import Demand
+from signdpo.negatives.skeleton.negative import check_operations
+from signdpo.pipeline.negative_examples import picture
+from signdpo.pipeline.policy_checks import initial_files
 from signdpo.pipeline.preflight import check_run
-from signdpo.pipeline.preparing import prepare
-from signdpo.pipeline.pretraining import pretrain
-from signdpo.pipeline.reporting import report
-from signdpo.pipeline.stages import MANIFEST, Outputs, RunContext, Stage, finished, plan, run_stage, run_stages
+from signdpo.pipeline.stage import MANIFEST, Outputs, RunContext, Stage, finished, plan, run_stage, run_stages
+from signdpo.pipeline.stages.align import align
+from signdpo.pipeline.stages.clips import prepare
+from signdpo.pipeline.stages.evaluation import SPLITS, evaluate
+from signdpo.pipeline.stages.perturber import make_perturber
+from signdpo.pipeline.stages.pretrain import pretrain
+from signdpo.pipeline.stages.report import report
 from signdpo.report.negatives import NegativeExample
-from signdpo.storage import absolute, exists, join, read_json, read_text, write_text
+from signdpo.storage.files import absolute, exists, join, read_json, read_text, write_text
 
 COMPARED = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
 

@@ -36,8 +36,8 @@ import fsspec
 from pydantic import BaseModel, ValidationError
 
 from signdpo.config import ConfigError
-from signdpo.patience import patient
-from signdpo.storage import join, list_folder, list_tree, read_json, read_text, remove_folder, write_text
+from signdpo.storage.files import join, list_folder, list_tree, read_json, read_text, remove_folder, write_text
+from signdpo.storage.retries import patient
 
 MODEL_FOLDER = "model"
 TRAINER_FILE = "trainer.pt"

@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 import pyarrow as pa
 
-from signdpo.corpora.clips import read_parquet, write_parquet
+from signdpo.data.clips import read_parquet, write_parquet
 from signdpo.levels import LEVELS
-from signdpo.storage import join, list_folder
+from signdpo.storage.files import join, list_folder
 
 LEDGER_SCHEMA: Final = pa.schema(
     [

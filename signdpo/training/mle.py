@@ -9,14 +9,14 @@ import torch
 from torch import Tensor, nn
 
 from signdpo.config import Config
-from signdpo.corpora.clips import keypoints_of, read_clips
+from signdpo.data.clips import keypoints_of, read_clips
+from signdpo.data.feed import Feed
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.models.precision import allow_tensor_float32, autocast
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.monitoring.recorders import wait_counter
-from signdpo.storage import fetch_folder
-from signdpo.training.feed import Feed
+from signdpo.storage.files import fetch_folder
 from signdpo.training.state import new_state
 from signdpo.training.workers import rank_and_world, score_dev
 

@@ -11,8 +11,8 @@ import torch
 
 from signdpo.config import Config
 from signdpo.models.policy import Policy
-from signdpo.negatives.lessons import epochs_of, lessons_of, new_learner
-from signdpo.storage import fetch_folder
+from signdpo.negatives.sentence.perturber_batches import epochs_of, lessons_of, new_learner
+from signdpo.storage.files import fetch_folder
 from signdpo.training.state import new_state
 from signdpo.training.workers import rank_and_world
 

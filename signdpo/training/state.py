@@ -15,9 +15,9 @@ from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
 from signdpo.models.policy import Policy
-from signdpo.negatives.continuations import ContinuationPerturber
-from signdpo.negatives.edits import EditPerturber
-from signdpo.negatives.perturber import LanguagePerturber
+from signdpo.negatives.sentence.continuations import ContinuationPerturber
+from signdpo.negatives.sentence.edits import EditPerturber
+from signdpo.negatives.sentence.perturber import LanguagePerturber
 from signdpo.training.checkpoint import (
     CONFIG_FILE,
     MODEL_FOLDER,

@@ -9,7 +9,7 @@ import torch
 import torch.distributed
 
 from signdpo.config import Config
-from signdpo.corpora.clips import keypoints_of
+from signdpo.data.clips import keypoints_of
 from signdpo.evaluation.metrics import score
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy

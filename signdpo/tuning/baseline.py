@@ -7,8 +7,8 @@ from typing import Any
 import ray
 
 from signdpo.config import Config
-from signdpo.pipeline.stages import RunContext
-from signdpo.storage import exists, read_json, write_json
+from signdpo.pipeline.stage import RunContext
+from signdpo.storage.files import exists, read_json, write_json
 
 FILE = "baseline.json"
 
@@ -29,9 +29,9 @@ def baseline_score(context: RunContext, policy_hash: str) -> float:
 def _score(config: Config, folder: str, clips: str) -> dict[str, Any]:
     import torch
 
-    from signdpo.corpora.clips import read_clips
+    from signdpo.data.clips import read_clips
     from signdpo.models.policy import Policy
-    from signdpo.storage import fetch_folder
+    from signdpo.storage.files import fetch_folder
     from signdpo.training.workers import score_dev
 
     policy = Policy.load(fetch_folder(folder))

@@ -10,12 +10,12 @@ from typing import Any
 import ray
 from rich.console import Console
 
+from signdpo.cluster.plan import start_ray
 from signdpo.config import Config, lay_over
-from signdpo.pipeline.aligning import alignment_cache
-from signdpo.pipeline.caching import deciding_settings
-from signdpo.pipeline.cluster import start_ray
-from signdpo.pipeline.stages import Outputs, RunContext, input_key
-from signdpo.pipeline.stream import ClipStore
+from signdpo.data.cache import deciding_settings
+from signdpo.data.stream import ClipStore
+from signdpo.pipeline.stage import Outputs, RunContext, input_key
+from signdpo.pipeline.stages.align import alignment_cache
 from signdpo.tuning.plan import TRIAL_CPUS
 
 

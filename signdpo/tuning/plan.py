@@ -8,10 +8,10 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from signdpo.cluster.placement import Demand, Inventory, Part, copies_that_fit
+from signdpo.cluster.plan import FREE_CPUS, trainers
 from signdpo.config import ConfigError
-from signdpo.pipeline.cluster import FREE_CPUS, trainers
-from signdpo.pipeline.placement import Demand, Inventory, Part, copies_that_fit
-from signdpo.pipeline.stream import READ_CPUS
+from signdpo.data.stream import READ_CPUS
 from signdpo.tuning.settings import Range, SearchConfig
 from signdpo.tuning.space import MINED_WITH, Space
 

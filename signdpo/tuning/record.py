@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 
 from signdpo.config import Config, ConfigError, flat
-from signdpo.pipeline.stages import RunContext
-from signdpo.storage import exists, read_text
+from signdpo.pipeline.stage import RunContext
+from signdpo.storage.files import exists, read_text
 from signdpo.tuning.settings import SearchConfig
 
 RECORD = "search.yaml"

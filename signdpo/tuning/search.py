@@ -18,29 +18,29 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 from rich.console import Console
 
+from signdpo.cluster.plan import check_resources, joined_cluster, start_ray
 from signdpo.config import Config, ConfigError, lay_over
+from signdpo.data.cache import check_cache
 from signdpo.monitoring.following import check_tracking
-from signdpo.pipeline.aligning import alignment_cache, training_clips
-from signdpo.pipeline.caching import check_cache
-from signdpo.pipeline.cluster import check_resources, joined_cluster, start_ray
-from signdpo.pipeline.initial import check_policy
+from signdpo.pipeline.policy_checks import check_policy
 from signdpo.pipeline.run import show_plan, stages_of
-from signdpo.pipeline.stages import BEFORE_ALIGNMENT, Outputs, RunContext, plan, run_stages
-from signdpo.storage import absolute, exists, join, list_folder, read_text, write_bytes, write_text
+from signdpo.pipeline.stage import BEFORE_ALIGNMENT, Outputs, RunContext, plan, run_stages
+from signdpo.pipeline.stages.align import alignment_cache, training_clips
+from signdpo.storage.files import absolute, exists, join, list_folder, read_text, write_bytes, write_text
 from signdpo.training.checkpoint import better
 from signdpo.tuning.baseline import baseline_score
 from signdpo.tuning.halving import Halving, KeepRungs
 from signdpo.tuning.negatives import NegativesDesk
 from signdpo.tuning.picture import search_figure
 from signdpo.tuning.plan import TRIAL_CPUS, Room, room_for_trials, show_search
-from signdpo.tuning.progress import Announcer
 from signdpo.tuning.record import RECORD, check_record, record_of
 from signdpo.tuning.results import TrialResult, ranked, show_results, to_csv
 from signdpo.tuning.scores import SCORE
 from signdpo.tuning.settings import SHARED, SearchConfig
+from signdpo.tuning.slots import EndTurns, TurnsActor
 from signdpo.tuning.space import Space
 from signdpo.tuning.trial import Shared, run_trial
-from signdpo.tuning.turns import EndTurns, TurnsActor
+from signdpo.tuning.trial_logger import Announcer
 
 TUNE_FOLDER = "tune"  # Ray Tune's own records of the search
 STATE_FILES = "experiment_state-*.json"

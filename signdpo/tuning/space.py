@@ -10,8 +10,8 @@ from typing import Any
 from ray import tune
 
 from signdpo.config import Config, ConfigError, lay_over
-from signdpo.negatives.skeletons import check_operations
-from signdpo.pipeline.caching import deciding_settings
+from signdpo.data.cache import deciding_settings
+from signdpo.negatives.skeleton.negative import check_operations
 from signdpo.tuning.settings import Range, Value
 
 # Keys that a search cannot vary, and why.

@@ -9,13 +9,13 @@ import ray
 from ray import tune
 from rich.console import Console
 
-from signdpo.pipeline.aligning import align, alignment_schedule
-from signdpo.pipeline.cluster import start_ray
+from signdpo.cluster.plan import start_ray
+from signdpo.data.stream import ClipStore
 from signdpo.pipeline.run import stages_of
-from signdpo.pipeline.stages import Outputs, RunContext, finished, input_key, run_stage
-from signdpo.pipeline.stream import ClipStore
-from signdpo.pipeline.training import checkpoints_of
-from signdpo.storage import join, write_text
+from signdpo.pipeline.stage import Outputs, RunContext, finished, input_key, run_stage
+from signdpo.pipeline.stages.align import align, alignment_schedule
+from signdpo.storage.files import join, write_text
+from signdpo.training.fit import checkpoints_of
 from signdpo.tuning.negatives import await_negatives
 from signdpo.tuning.scores import ReportScores, report
 from signdpo.tuning.space import Space

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from specimens import SPECIMENS
-from watching import LIMIT, LIMITS, LINES, ingested
+from support.specimens import SPECIMENS
+from support.watching import LIMIT, LIMITS, LINES, ingested
 
 
 @pytest.fixture(scope="module")

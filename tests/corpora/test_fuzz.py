@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from specimens import SPECIMENS
-from watching import WATCH, ingested
+from support.specimens import SPECIMENS
+from support.watching import WATCH, ingested
 
-from signdpo.corpora.clips import Quarantined
+from signdpo.data.clips import Quarantined
 
 pytest.importorskip("pose_format", reason="the group poses is not installed")
 pytestmark = pytest.mark.usefixtures("small_limits")

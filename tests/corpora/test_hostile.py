@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-import specimens
-from specimens import SPECIMENS
-from watching import MEBIBYTE, WATCH, ingested
+from support import specimens
+from support.specimens import SPECIMENS
+from support.watching import MEBIBYTE, WATCH, ingested
 
 pytest.importorskip("pose_format", reason="the group poses is not installed")
 pytestmark = pytest.mark.usefixtures("small_limits")

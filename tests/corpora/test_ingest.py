@@ -17,10 +17,10 @@ from pyarrow.parquet import read_table
 from ray import cloudpickle
 
 from signdpo.config import CorpusConfig
-from signdpo.corpora.clips import keypoints_of, read_clips, read_manifest, read_quarantine
 from signdpo.corpora.ingest import TooManyBadClipsError, ingest
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import Entry
+from signdpo.data.clips import keypoints_of, read_clips, read_manifest, read_quarantine
 from signdpo.skeleton.clip import Clip
 from signdpo.skeleton.layout import NUM_JOINTS
 

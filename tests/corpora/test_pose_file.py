@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from signdpo.config import ConfigError, CorpusConfig
-from signdpo.corpora.clips import prepare_clip
 from signdpo.corpora.pose_file import PoseFileSource
+from signdpo.data.clips import prepare_clip
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.skeleton.layout import PARTS
 

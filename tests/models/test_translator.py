@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from fake_uni_sign import save_language_model
+from support.fake_uni_sign import save_language_model
 from torch import Tensor
 from transformers import MT5ForConditionalGeneration
 

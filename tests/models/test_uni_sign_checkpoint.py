@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import sentencepiece
 import torch
-from fake_uni_sign import TEXTS, make_state, save_language_model
+from support.fake_uni_sign import TEXTS, make_state, save_language_model
 from torch import Tensor
 from transformers import BertConfig
 

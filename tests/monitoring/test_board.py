@@ -8,7 +8,7 @@ import sys
 from itertools import combinations
 from typing import Any
 
-from boards import load_board, metrics_in, panels_of, queries_of
+from support.grafana import load_board, metrics_in, panels_of, queries_of
 
 from signdpo.monitoring.metrics import DEFINITIONS
 

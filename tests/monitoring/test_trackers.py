@@ -22,7 +22,7 @@ from signdpo.monitoring.services import MlflowTracker, WandbTracker
 from signdpo.monitoring.tensorboard import TensorBoardTracker
 from signdpo.monitoring.trackers import Tracker, Trackers, Training
 from signdpo.pipeline.run import run, stages_of
-from signdpo.pipeline.stages import input_key
+from signdpo.pipeline.stage import input_key
 from signdpo.tuning.search import run_search
 from signdpo.tuning.settings import Range, SearchConfig
 

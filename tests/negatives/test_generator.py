@@ -7,18 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from small_runs import SmallRun
+from support.small_runs import SmallRun
 
-from signdpo.corpora.clips import read_clips
-from signdpo.dpo.loop import PreferenceStep, preference_loss
+from signdpo.data.actor_pool import on_actors
+from signdpo.data.clips import read_clips
+from signdpo.data.schedule import Schedule
+from signdpo.data.stream import ClipStore
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.policy import Policy
 from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
-from signdpo.negatives.rules import RULES_FILE, RulePerturber
-from signdpo.negatives.selection import TEXT_FILE, TrainingText
-from signdpo.pipeline.actors import GenerateNegatives, on_actors
-from signdpo.pipeline.schedule import Schedule
-from signdpo.pipeline.stream import ClipStore
+from signdpo.negatives.sentence.rules import RULES_FILE, RulePerturber
+from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
+from signdpo.pipeline.actors import GenerateNegatives
+from signdpo.training.dpo import PreferenceStep, preference_loss
 
 
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from small_runs import SmallRun
-from test_resume import assert_same_training, ledger_of, policy_hash
+from support.reruns import assert_same_training, ledger_of, policy_hash
+from support.small_runs import SmallRun
 
 from signdpo.training.checkpoint import CheckpointStore
 
-DRIVER = Path(__file__).with_name("chaos_driver.py")
+DRIVER = Path(__file__).parents[1] / "support" / "chaos_driver.py"
 TITLES = {"generator": "ray::MapWorker(", "worker": "ray::RayTrainWorker"}
 AT_ONCE = 4  # blocks that Ray Data gives an actor at a time; a killed one leaves them to the next
 SLOW_START = "raylet failed to startup or the GCS has become overloaded."  # Ray gives itself 30 s, whatever else runs

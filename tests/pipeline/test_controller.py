@@ -15,13 +15,13 @@ import ray
 import ray.train
 from ray._private.state import actors
 from rich.console import Console
-from small_runs import SMALL
+from support.small_runs import SMALL
 
 from signdpo.config import load_config
-from signdpo.pipeline.progress import read_metrics
-from signdpo.pipeline.stages import RunContext
-from signdpo.pipeline.training import fit
+from signdpo.monitoring.progress import read_metrics
+from signdpo.pipeline.stage import RunContext
 from signdpo.training.checkpoint import PROGRESS_FILE, CheckpointStore, checkpoint_name, seal
+from signdpo.training.fit import fit
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
 STEPS, CHECKPOINT_EVERY = 12, 4

@@ -4,19 +4,14 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
-from small_runs import SMALL, uni_sign_corpus
+from support.reruns import command
+from support.small_runs import uni_sign_corpus
 
 JOB = Path(__file__).parents[2] / "jobs" / "align.py"
-
-
-def command(directory: Path | str, *overrides: str) -> list[str]:
-    settings = [part for override in (*SMALL, *overrides) for part in ("--set", override)]
-    return [sys.executable, str(JOB), "--run-dir", str(directory), *settings]
 
 
 @pytest.mark.long

@@ -7,13 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_runs import SMALL, SmallRun
+from support.small_runs import SMALL, SmallRun
 
-from signdpo.pipeline.progress import read_metrics
+from signdpo.monitoring.progress import read_metrics
 
 # A dead node is noticed in seconds, and one that lives on a busy machine is not taken for dead.
 HEALTH = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "15"}
-SCRIPT = Path(__file__).with_name("lose_a_node.py")
+SCRIPT = Path(__file__).parents[1] / "support" / "lose_a_node.py"
 OVERRIDES = [*SMALL, "dpo.epochs=4", "resources.cpus_per_worker=2", "resources.generators=[1, 2]"]
 
 

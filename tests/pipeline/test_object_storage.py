@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from test_interruption import command
+from support.reruns import command
 
-from signdpo.storage import fetch_folder, list_folder, read_json, read_text
+from signdpo.storage.files import fetch_folder, list_folder, read_json, read_text
 
 pytest.importorskip("s3fs")
 moto = pytest.importorskip("moto.server")

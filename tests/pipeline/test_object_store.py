@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).with_name("fill_the_store.py")
+SCRIPT = Path(__file__).parents[1] / "support" / "fill_the_store.py"
 pytestmark = pytest.mark.long
 
 

@@ -8,11 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
-from small_runs import SMALL, SmallRun
+from support.small_runs import SMALL, SmallRun
 
+from signdpo.cluster.plan import check_resources
 from signdpo.config import ConfigError, load_config
-from signdpo.pipeline.cluster import check_resources
-from signdpo.pipeline.initial import check_language
+from signdpo.pipeline.policy_checks import check_language
 from signdpo.pipeline.preflight import check_storage
 
 JOB = str(Path(__file__).parents[2] / "jobs" / "align.py")

@@ -21,7 +21,7 @@ from signdpo.models.policy import Policy, build_policy
 from signdpo.models.tokenizer import train_tokenizer
 from signdpo.pipeline.run import run
 from signdpo.skeleton.layout import COCO_WHOLEBODY_133
-from signdpo.storage import read_json
+from signdpo.storage.files import read_json
 
 PRESETS = Path(__file__).parents[2] / "jobs" / "configs"
 SIGNED = CorpusConfig(synthetic=SyntheticConfig(train_clips=16, dev_clips=4, test_clips=4))

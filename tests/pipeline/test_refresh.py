@@ -9,21 +9,22 @@ import numpy as np
 import pytest
 import ray
 import torch
-from small_runs import SmallRun
-from test_caching import align_again
+from support.reruns import align_again
+from support.small_runs import SmallRun
 
-from signdpo.corpora.clips import keypoints_of
-from signdpo.dpo.loop import PreferenceStep
+from signdpo.data.actor_pool import on_actors
+from signdpo.data.clips import keypoints_of
+from signdpo.data.schedule import Schedule
+from signdpo.data.stream import ClipStore, ScheduledDataConfig
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
+from signdpo.monitoring.progress import read_metrics
 from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
-from signdpo.pipeline.actors import FollowPolicy, on_actors
-from signdpo.pipeline.aligning import BLOCKS_AHEAD, follower
-from signdpo.pipeline.progress import read_metrics
-from signdpo.pipeline.schedule import Schedule
-from signdpo.pipeline.stream import ClipStore, ScheduledDataConfig
+from signdpo.pipeline.actors import FollowPolicy
+from signdpo.pipeline.stages.align import BLOCKS_AHEAD, follower
 from signdpo.training import versions
+from signdpo.training.dpo import PreferenceStep
 from signdpo.training.versions import Follower, PolicyBoard, Publisher
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")

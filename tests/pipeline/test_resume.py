@@ -4,26 +4,18 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Collection
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
-from rich.console import Console
-from small_runs import SMALL, SmallRun
+from support.reruns import assert_same_training, context_of, ledger_of, metrics_of, policy_hash, run_again
+from support.small_runs import SmallRun
 
-from signdpo.config import load_config
-from signdpo.models.policy import Policy
-from signdpo.pipeline.progress import read_metrics
-from signdpo.pipeline.run import stages_of
-from signdpo.pipeline.stages import RunContext, finished, run_stage
-from signdpo.pipeline.training import KeepCheckpoints, fit
 from signdpo.training.checkpoint import CheckpointMismatchError, CheckpointStore
-from signdpo.training.ledger import read_ledger
+from signdpo.training.fit import KeepCheckpoints, fit
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
-VARYING = {"wait_share", "generators"}  # of the machine and its processes, not of the training
 END = -1
 Worker = Callable[[dict[str, Any]], None]
 
@@ -55,44 +47,6 @@ def dying(worker: Worker, marks: Path, *, rank: int, steps: Collection[int]) -> 
     return run
 
 
-def context_of(directory: Path, *overrides: str) -> RunContext:
-    return RunContext(load_config(None, [*SMALL, *overrides]), str(directory), Console(file=StringIO(), width=300))
-
-
-def run_again(run: SmallRun, directory: Path, stage: str, *overrides: str) -> RunContext:
-    """One stage of the small run anew, in a directory that has what comes before it."""
-    if not directory.exists():
-        shutil.copytree(run.directory, directory, ignore=shutil.ignore_patterns(stage, "evaluation"))
-    context, before = context_of(directory, *overrides), {}
-    for each in stages_of(context.config):
-        if each.name == stage:
-            run_stage(context, each, before)
-            break
-        before[each.name] = finished(context, each, before)
-    return context
-
-
-def metrics_of(directory: Path | str, stage: str) -> list[dict[str, Any]]:
-    rows = read_metrics(f"{directory}/{stage}/metrics.jsonl")
-    return [{name: value for name, value in row.items() if name not in VARYING} for row in rows]
-
-
-def ledger_of(directory: Path | str) -> list[dict[str, Any]]:
-    (folder,) = Path(directory, "align").glob("ledger-*")
-    return read_ledger(str(folder)).drop_columns(["generator"]).to_pylist()
-
-
-def policy_hash(directory: Path | str, stage: str) -> str:
-    return Policy.load(f"{directory}/{stage}/policy").hash()
-
-
-def assert_same_training(directory: Path | str, straight: Path | str, stage: str) -> None:
-    scores = {"eval_bleu4", "eval_nll"}  # where there were checkpoints
-    for resumed, expected in zip(metrics_of(directory, stage), metrics_of(straight, stage), strict=True):
-        for name in (resumed.keys() | expected.keys()) - scores:
-            assert resumed[name] == expected[name], f"step {expected['step']}, {name}"
-
-
 def test_killed_mid_epoch_and_at_its_end_and_at_the_very_end(
     small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -100,7 +54,7 @@ def test_killed_mid_epoch_and_at_its_end_and_at_the_very_end(
 
     steps = (3, 5, END)  # an epoch has 5
     worker = dying(align_worker, tmp_path / "marks", rank=0, steps=steps)
-    monkeypatch.setattr("signdpo.pipeline.aligning.align_worker", worker)
+    monkeypatch.setattr("signdpo.pipeline.stages.align.align_worker", worker)
     context = run_again(small_run, tmp_path / "run", "align", "dpo.checkpoint_every=1")
     assert len(list((tmp_path / "marks").iterdir())) == len(steps)
     assert_same_training(context.directory, small_run.directory, "align")
@@ -119,7 +73,7 @@ def test_two_workers_of_which_either_dies(small_run: SmallRun, tmp_path: Path, m
     pair = ("resources.workers=2", "resources.cpus_per_worker=0.5")
     run_again(small_run, tmp_path / "straight", "align", *pair)
     worker = dying(align_worker, tmp_path / "marks", rank=1, steps=(3, 5))  # in an epoch and at its end
-    monkeypatch.setattr("signdpo.pipeline.aligning.align_worker", worker)
+    monkeypatch.setattr("signdpo.pipeline.stages.align.align_worker", worker)
     run_again(small_run, tmp_path / "run", "align", *pair, "dpo.checkpoint_every=1")
     assert len(list((tmp_path / "marks").iterdir())) == 2
     assert_same_training(tmp_path / "run", tmp_path / "straight", "align")
@@ -184,7 +138,7 @@ def test_a_stage_gives_up_after_max_failures_and_keeps_keep_checkpoints(
         def fit(self) -> None:
             pass
 
-    monkeypatch.setattr("signdpo.pipeline.training.TorchTrainer", Trainer)
+    monkeypatch.setattr("signdpo.training.fit.TorchTrainer", Trainer)
     context = context_of(tmp_path, "resources.max_failures=-1", "resources.keep_checkpoints=7")
     fit(
         context,
@@ -213,7 +167,7 @@ def test_pretraining_with_dropout_resumes_exactly(
     group = ("pretrain.epochs=4", f"resources.pretrain_workers={workers}", "resources.cpus_per_pretrain_worker=0.5")
     run_again(small_run, tmp_path / "straight", "pretrain", *group)
     worker = dying(pretrain_worker, tmp_path / "marks", rank=workers - 1, steps=(4, 9))  # epochs of 3: back to 3; at 9
-    monkeypatch.setattr("signdpo.pipeline.pretraining.pretrain_worker", worker)
+    monkeypatch.setattr("signdpo.pipeline.stages.pretrain.pretrain_worker", worker)
     run_again(small_run, tmp_path / "run", "pretrain", *group)
     assert len(list((tmp_path / "marks").iterdir())) == 2
     assert metrics_of(tmp_path / "run", "pretrain") == metrics_of(tmp_path / "straight", "pretrain")
@@ -225,7 +179,7 @@ def test_the_perturber_resumes_exactly(small_run: SmallRun, tmp_path: Path, monk
     from signdpo.pipeline.actors import perturber_worker
 
     worker = dying(perturber_worker, tmp_path / "marks", rank=0, steps=(2, 4))
-    monkeypatch.setattr("signdpo.pipeline.perturbing.perturber_worker", worker)
+    monkeypatch.setattr("signdpo.pipeline.stages.perturber.perturber_worker", worker)
     run_again(small_run, tmp_path / "run", "perturber")
     assert list((tmp_path / "marks").iterdir())
     assert metrics_of(tmp_path / "run", "perturber") == metrics_of(small_run.directory, "perturber")
@@ -238,7 +192,7 @@ def test_cached_negatives_resume_exactly(small_run: SmallRun, tmp_path: Path, mo
     from signdpo.pipeline.actors import align_worker
 
     worker = dying(align_worker, tmp_path / "marks", rank=0, steps=(4, 8))
-    monkeypatch.setattr("signdpo.pipeline.aligning.align_worker", worker)
+    monkeypatch.setattr("signdpo.pipeline.stages.align.align_worker", worker)
     run_again(small_run, tmp_path / "run", "align", "negatives.mode=cached", "dpo.checkpoint_every=3")
     assert len(list((tmp_path / "marks").iterdir())) == 2
     assert_same_training(tmp_path / "run", small_run.directory, "align")

@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from small_runs import SmallRun
+from support.small_runs import SmallRun
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from signdpo.config import ConfigError, load_config
 from signdpo.levels import LEVELS
-from signdpo.pipeline.progress import read_metrics
+from signdpo.monitoring.progress import read_metrics
 from signdpo.pipeline.run import run, stages_of
-from signdpo.pipeline.stages import RunContext, plan
+from signdpo.pipeline.stage import RunContext, plan
 
 
 def test_step_zero_loss_is_ln2_and_margins_are_zero(small_run: SmallRun) -> None:
@@ -118,7 +118,7 @@ def test_a_moved_run_directory_is_still_the_run(small_run: SmallRun, tmp_path: P
     ],
 )
 def test_a_changed_key_runs_what_depends_on_it(small_run: SmallRun, override: str, current: list[str]) -> None:
-    from small_runs import SMALL
+    from support.small_runs import SMALL
 
     config = load_config(None, [*SMALL, override])
     context = RunContext(config, str(small_run.directory), Console(file=StringIO()))

@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
-from small_runs import SMALL
+from support.small_runs import SMALL
 
 JOB = Path(__file__).parents[2] / "jobs" / "tune.py"
 TRIALS = 8

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 import ray
 from rich.console import Console
-from small_runs import SMALL, SmallRun
+from support.small_runs import SMALL, SmallRun
 
 from signdpo.config import ConfigError, lay_over, load_config
 from signdpo.models.policy import Policy
-from signdpo.pipeline.progress import read_metrics
-from signdpo.storage import read_json
+from signdpo.monitoring.progress import read_metrics
+from signdpo.storage.files import read_json
 from signdpo.tuning import search as searching
 from signdpo.tuning.results import TrialResult
 from signdpo.tuning.search import run_search

@@ -17,21 +17,21 @@ import yaml
 from ray.tune.integration.ray_train import TuneReportCallback
 from rich.console import Console
 
+from signdpo.cluster.autoscaling import of_cluster_file
+from signdpo.cluster.placement import Inventory
 from signdpo.config import Config, ConfigError, lay_over, load_config
-from signdpo.pipeline.autoscaling import of_cluster_file
-from signdpo.pipeline.placement import Inventory
-from signdpo.pipeline.stages import RunContext
+from signdpo.pipeline.stage import RunContext
 from signdpo.tuning.halving import Halving, KeepRungs
 from signdpo.tuning.picture import Scale, importance_of, search_figure
 from signdpo.tuning.plan import room_for_trials
-from signdpo.tuning.progress import Announcer
 from signdpo.tuning.record import RECORD, check_record, record_of
 from signdpo.tuning.results import TrialResult, labels, last_line, ranked, show_results, to_csv
 from signdpo.tuning.scores import ReportScores
 from signdpo.tuning.search import can_resume
 from signdpo.tuning.settings import Range, SearchConfig
+from signdpo.tuning.slots import Turns
 from signdpo.tuning.space import Space
-from signdpo.tuning.turns import Turns
+from signdpo.tuning.trial_logger import Announcer
 
 RANGES = {
     "dpo.beta": Range(loguniform=(0.1, 10)),

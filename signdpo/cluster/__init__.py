@@ -1,0 +1,1 @@
+"""Where a run's parts find room: the plan of resources, placement, autoscaling, how Ray is started."""

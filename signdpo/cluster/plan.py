@@ -1,0 +1,132 @@
+"""The plan of resources: what a run needs, whether the cluster can give it, and how Ray is started."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import ray
+import ray.data
+
+from signdpo.cluster.autoscaling import autoscaled
+from signdpo.cluster.placement import Demand, Inventory, Part, check_placement
+from signdpo.config import Config, ResourcesConfig
+from signdpo.corpora.ingest import CPUS_PER_SHARD
+
+# Ray Data's own tasks want one whole logical CPU now and then; without it a run hangs without a word.
+FREE_CPUS = 1.0
+
+WORKER_ENVIRONMENT = {
+    "TOKENIZERS_PARALLELISM": "false",
+    "RAY_TRAIN_HEALTH_CHECK_INTERVAL_S": "0.2",
+    "RAY_TRAIN_ENABLE_PREEMPTION_WATCHER": "0",
+}
+
+# A Ray started here, for one person: its inner remarks (that actors keep their arguments in the object store, that more
+# processes start than there are cores) would fill the terminal. They stay in Ray's log files.
+LOCAL_ENVIRONMENT = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_worker_maximum_startup_concurrency": "16"}
+
+
+def demands(config: Config) -> list[Demand]:
+    """What each stage keeps running at the same time, in the order of the stages."""
+    resources = config.resources
+    least, most = resources.generators
+    task = Part("Ray Data task", {"CPU": FREE_CPUS})
+    generators = Part("generator", resources.of_generator(), least, most, _keys(resources, "generator"))
+    perturber_trainer, aligners = (trainers(resources, "worker", count) for count in (1, resources.workers))
+    pretrainers = trainers(resources, "pretrain_worker", resources.pretrain_workers)
+    planned = [Demand("clips", (Part("reader", {"CPU": CPUS_PER_SHARD}),))]
+    if config.policy.init is None:
+        planned.append(Demand("pretrain", (pretrainers, task)))
+    if config.negatives.perturber.kind == "learned":  # mines first, then trains
+        planned += [Demand("perturber", (generators, task)), Demand("perturber", (perturber_trainer,))]
+    if config.negatives.mode == "cached":  # makes all negatives first, then trains
+        planned += [Demand("align", (generators, task)), Demand("align", (aligners, task))]
+    else:
+        planned.append(Demand("align", (aligners, generators, task)))
+    return [*planned, Demand("evaluation", (generators, task))]
+
+
+def trainers(resources: ResourcesConfig, name: str, count: int) -> Part:
+    """Training workers of a kind, `worker` or `pretrain_worker`, that work together."""
+    each = resources.of_worker(getattr(resources, f"cpus_per_{name}"))
+    return Part("training worker", each, count, count, _keys(resources, name))
+
+
+def _keys(resources: ResourcesConfig, name: str) -> tuple[str, ...]:
+    """The keys that say how many of something there are and what each takes."""
+    kind = name.removeprefix("pretrain_")
+    gpus = (f"resources.gpus_per_{kind}",) if resources.use_gpu else ()
+    custom = (f"resources.{kind}_resources",) if getattr(resources, f"{kind}_resources") else ()
+    return f"resources.{name}s", f"resources.cpus_per_{name}", *gpus, *custom
+
+
+def begin_ray(config: Config, *stages: str) -> list[Demand]:
+    """Start or join Ray for the named stages, or all; the plan. Raises `ConfigError` if it can never be placed."""
+    refuse_early(config, *stages)
+    start_ray(config)
+    return check_resources(config, *stages)
+
+
+def refuse_early(config: Config, *stages: str) -> None:
+    """`check_resources` where that is arithmetic alone: before Ray takes its seconds, and a job's imports theirs."""
+    if starts_here():
+        check_resources(config, *stages)
+
+
+def check_resources(config: Config, *stages: str) -> list[Demand]:
+    """The plan of the named stages, or of all, if it can be placed on the nodes that there are or may come.
+
+    Where Ray is yet to be started here this is arithmetic alone, and takes no time.
+
+    Raises:
+        ConfigError: naming the stage, what it needs, what there is and which keys to change.
+    """
+    planned = [demand for demand in demands(config) if not stages or demand.stage in stages]
+    check_placement(planned, _machine(config) if starts_here() else joined_cluster())
+    return planned
+
+
+def starts_here() -> bool:
+    """Whether Ray is yet to be started on this machine, for this process alone."""
+    return not ray.is_initialized() and "RAY_ADDRESS" not in os.environ
+
+
+def start_ray(config: Config) -> None:
+    """Join the cluster this job was submitted to, or start Ray here with `resources.num_cpus` logical CPUs."""
+    for name, value in WORKER_ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    if not ray.is_initialized():
+        settings: dict[str, Any] = {}
+        if starts_here():
+            # Not without an address: that would join whatever Ray was last started on this machine.
+            settings = {"address": "local", "num_cpus": config.resources.num_cpus}
+            for name, value in LOCAL_ENVIRONMENT.items():
+                os.environ.setdefault(name, value)
+        ray.init(log_to_driver=False, logging_level="ERROR", **settings)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs as an error it raises as well
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+
+
+def _machine(config: Config) -> Inventory:
+    """The one node that Ray will be on this machine."""
+    num_cpus = config.resources.num_cpus
+    node: dict[str, float] = {"CPU": num_cpus}
+    if config.resources.use_gpu:
+        import torch  # knows them; too heavy for Ray's own processes, which import what lies around this module
+
+        node["GPU"] = torch.cuda.device_count()
+    return Inventory(
+        (node,),
+        name="this machine",
+        remedy=f"raise resources.num_cpus={num_cpus}, which may be more than there are",
+    )
+
+
+def joined_cluster() -> Inventory:
+    """The nodes of the cluster that this process has joined, and those that its autoscaler may add."""
+    nodes = tuple(node["Resources"] for node in ray.nodes() if node["Alive"])
+    return autoscaled(nodes) or Inventory(nodes)

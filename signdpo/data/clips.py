@@ -1,0 +1,234 @@
+"""Clips as they are stored: Parquet shards that anybody can read, a manifest, and the quarantine.
+
+<directory>/<split>/part-<key>.parquet ...
+<directory>/manifest.json                    lists the parts of each split in order
+<directory>/quarantine.jsonl
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet as pq
+from pydantic import BaseModel, ConfigDict
+
+from signdpo.skeleton.clip import BadClipError, Clip, draw_frames, sample_frames, sampled_spans
+from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
+from signdpo.skeleton.normalisation import normalise
+from signdpo.storage.files import join, read_text, write_bytes, write_text
+from signdpo.storage.retries import patient
+
+# Keypoints are flat: nested lists leave Arrow for pickled objects in Ray, and crawl.
+CLIP_SCHEMA: Final = pa.schema(
+    [
+        ("id", pa.string()),
+        ("text", pa.string()),
+        ("num_frames", pa.int32()),
+        ("keypoints", pa.list_(pa.float16())),  # num_frames * 69 * 3, normalised
+        ("gloss", pa.list_(pa.string())),
+        ("gloss_spans", pa.list_(pa.int32())),  # first and past-the-last frame of each gloss; empty if unknown
+        ("signer", pa.string()),
+    ]
+)
+
+
+def prepare_clip(clip: Clip, max_frames: int) -> Clip:
+    """Make a clip as read into a clip as stored: checked, at most `max_frames` long, normalised.
+
+    Raises:
+        BadClipError: with the reason, if nothing can be learned from the clip.
+    """
+    clip.check()
+    clip = clip.sampled(max_frames)
+    keypoints = normalise(clip.keypoints)
+    if not keypoints.any():
+        raise BadClipError(
+            "the body is not visible: fewer than 4 of its joints are above confidence 0.3, or all in one"
+        )
+    return replace(clip, keypoints=keypoints)
+
+
+def clip_to_row(clip: Clip) -> dict[str, Any]:
+    """The row of `CLIP_SCHEMA` of a normalised clip; keypoints are rounded to float16."""
+    return {
+        "id": clip.id,
+        "text": clip.text,
+        "num_frames": len(clip.keypoints),
+        "keypoints": clip.keypoints.astype(np.float16).ravel(),
+        "gloss": list(clip.gloss),
+        "gloss_spans": [] if clip.gloss_spans is None else clip.gloss_spans.astype(np.int32).ravel(),
+        "signer": clip.signer,
+    }
+
+
+def row_digest(row: Mapping[str, Any]) -> str:
+    """A hash of everything in a row of `clip_to_row`; 32 hexadecimal digits."""
+    texts = [row["id"], row["text"], row["signer"], *row["gloss"], str(np.asarray(row["gloss_spans"]).tolist())]
+    digest = hashlib.blake2b(json.dumps(texts, ensure_ascii=False).encode(), digest_size=16)
+    digest.update(row["keypoints"].tobytes())
+    return digest.hexdigest()
+
+
+def keypoints_of(keypoints: np.ndarray | Sequence[float], num_frames: int) -> np.ndarray:
+    """The `(num_frames, 69, 3)` float32 of a row's flat keypoints: a copy, since batches of Ray are read-only views."""
+    return np.array(keypoints, dtype=np.float32).reshape(num_frames, NUM_JOINTS, CHANNELS)
+
+
+def shorten_row(row: dict[str, Any], max_frames: int, rng: np.random.Generator | None = None) -> dict[str, Any]:
+    """A stored row with at most `max_frames` frames, evenly spaced or, given `rng`, drawn at random; float16 stays."""
+    if row["num_frames"] <= max_frames:
+        return row
+    stored = np.asarray(row["keypoints"], dtype=np.float16).reshape(row["num_frames"], NUM_JOINTS, CHANNELS)
+    frames = sample_frames(len(stored), max_frames) if rng is None else draw_frames(len(stored), max_frames, rng)
+    spans = sampled_spans(np.asarray(row["gloss_spans"], dtype=np.int32), frames)
+    return row | {"num_frames": max_frames, "keypoints": stored[frames].ravel(), "gloss_spans": spans}
+
+
+def shard_uri(directory: str, split: str, key: str) -> str:
+    return join(directory, split, f"part-{key}.parquet")
+
+
+def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
+    """Rows of `clip_to_row` as a table of `CLIP_SCHEMA`."""
+    columns = [pa.array([row[field.name] for row in rows], field.type) for field in CLIP_SCHEMA]
+    return pa.Table.from_arrays(columns, schema=CLIP_SCHEMA)
+
+
+def write_shard(uri: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of `clip_to_row` to one Parquet file, whole or not at all."""
+    write_parquet(uri, to_table(rows))
+
+
+def write_parquet(uri: str, table: pa.Table) -> None:
+    """Write a table of keypoints to one Parquet file, whole or not at all."""
+    buffer = pa.BufferOutputStream()
+    # No two coordinates are equal, so dictionaries only cost. Splitting bytes would save another quarter of the space,
+    # but few readers other than Arrow know it for half precision.
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=False)
+    write_bytes(uri, memoryview(buffer.getvalue()).tobytes())
+
+
+@patient
+def read_parquet(uri: str, schema: pa.Schema | None = None) -> pa.Table:
+    """Read one Parquet file."""
+    filesystem, path = fsspec.core.url_to_fs(uri)
+    return pq.read_table(path, filesystem=filesystem, schema=schema)
+
+
+def shard_files(directory: str, split: str) -> list[str]:
+    """Paths of a split's shards on their filesystem, in order.
+
+    Raises:
+        FileNotFoundError: if the directory was not ingested to the end, or has no such split.
+    """
+    try:
+        files = read_manifest(directory).splits[split].files
+    except (FileNotFoundError, KeyError) as error:
+        raise FileNotFoundError(f"there are no clips in {directory}/{split}: make them with jobs/prepare.py") from error
+    _, folder = fsspec.core.url_to_fs(join(directory, split))
+    return [f"{folder}/{file}" for file in files]
+
+
+def read_clips(directory: str | Path, split: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read a split, in the order of its shards.
+
+    Args:
+        directory: where clips were ingested to: a local path or any fsspec URI.
+        split: "train", "dev" or "test".
+        columns: names of `CLIP_SCHEMA` to read; all by default.
+
+    Raises:
+        FileNotFoundError: if the split is not there.
+    """
+    return _read_files(str(directory), shard_files(str(directory), split), columns)
+
+
+@patient
+def _read_files(directory: str, paths: list[str], columns: Sequence[str] | None) -> pa.Table:
+    filesystem, _ = fsspec.core.url_to_fs(directory)
+    shards = pa.dataset.dataset(paths, schema=CLIP_SCHEMA, filesystem=filesystem, format="parquet")
+    return shards.to_table(columns=None if columns is None else list(columns))
+
+
+@patient
+def read_shard(directory: str, path: str, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one of the `shard_files` of a directory."""
+    filesystem, _ = fsspec.core.url_to_fs(directory)
+    return pq.read_table(
+        path, filesystem=filesystem, schema=CLIP_SCHEMA, columns=None if columns is None else list(columns)
+    )
+
+
+class SplitSummary(BaseModel):
+    """What a split holds: the names of its files in order, and lengths in frames, as stored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clips: int
+    quarantined: int
+    files: list[str]
+    shortest: int
+    median: float
+    longest: int
+
+
+class Manifest(BaseModel):
+    """What was ingested; its file is written last, so a directory without one is unfinished.
+
+    Args:
+        language: of the sentences.
+        source: fingerprint of the corpus that was read.
+        layout: version of the joint layout, `signdpo.skeleton.layout.LAYOUT_VERSION`.
+        content_hash: of all stored rows in order, the same whatever the shards and the parallelism.
+        splits: by name.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    language: str
+    source: str
+    layout: str
+    content_hash: str
+    splits: dict[str, SplitSummary]
+
+
+def write_manifest(directory: str, manifest: Manifest) -> None:
+    write_text(join(directory, "manifest.json"), manifest.model_dump_json(indent=2) + "\n")
+
+
+def read_manifest(directory: str) -> Manifest:
+    """Raises `FileNotFoundError` if the directory was not ingested to the end."""
+    return Manifest.model_validate_json(read_text(join(directory, "manifest.json")))
+
+
+@dataclass(frozen=True)
+class Quarantined:
+    """An input that was refused, and why."""
+
+    id: str
+    split: str
+    location: str
+    reason: str
+
+
+def write_quarantine(directory: str, records: Iterable[Quarantined]) -> str:
+    """Write `quarantine.jsonl` (an empty file if nothing was refused) and return its URI."""
+    uri = join(directory, "quarantine.jsonl")
+    lines = "".join(json.dumps(asdict(record), ensure_ascii=False) + "\n" for record in records)
+    # A lone surrogate in a stranger's text is no UTF-8; JSON's own escape for it is.
+    write_text(uri, lines.encode(errors="backslashreplace").decode())
+    return uri
+
+
+def read_quarantine(directory: str) -> list[Quarantined]:
+    lines = read_text(join(directory, "quarantine.jsonl")).split("\n")
+    return [Quarantined(**json.loads(line)) for line in lines if line]

@@ -1,0 +1,53 @@
+"""Policies that translate clips as Ray Data actors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from signdpo.config import Config
+from signdpo.data.clips import keypoints_of
+from signdpo.models.batch import pad_clips
+from signdpo.models.policy import Policy
+from signdpo.storage.files import fetch_folder
+
+
+class Translator:
+    """Beam-search translation of clip rows by several policies at once, each loaded once an actor.
+
+    Args:
+        config: decoding settings.
+        policies: column name -> folder.
+    """
+
+    def __init__(self, config: Config, policies: dict[str, str]) -> None:
+        torch.set_num_threads(1)
+        self.config = config
+        self.device = torch.device("cuda" if torch.cuda.is_available() and config.resources.use_gpu else "cpu")
+        self.policies = {name: Policy.load(fetch_folder(folder)) for name, folder in policies.items()}
+        for policy in self.policies.values():
+            policy.model.to(self.device)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Clip rows -> `id`, `text` and one column of hypotheses a policy."""
+        keypoints, mask = _clips(batch, self.device)
+        settings = self.config.evaluation
+        columns = {
+            name: np.array(
+                policy.decode(
+                    policy.model.translate(
+                        keypoints, mask, num_beams=settings.num_beams, max_new_tokens=settings.max_new_tokens
+                    )
+                )
+            )
+            for name, policy in self.policies.items()
+        }
+        return {"id": batch["id"], "text": batch["text"], **columns}
+
+
+def _clips(batch: dict[str, np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
+    clips = [keypoints_of(*row) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)]
+    keypoints, mask = pad_clips(clips)
+    return keypoints.to(device), mask.to(device)

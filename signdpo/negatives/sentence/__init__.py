@@ -1,0 +1,1 @@
+"""Non-preferred sentences: who writes them, and which is chosen."""

@@ -1,0 +1,99 @@
+"""Making the policy say wrong things: its failures are what the perturber learns from."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from signdpo.config import Config
+from signdpo.config.negatives import MINING
+from signdpo.data.clips import keypoints_of
+from signdpo.models.batch import pad_clips
+from signdpo.models.policy import Policy
+from signdpo.negatives.seeding import generator
+from signdpo.negatives.sentence.sampling import SeededSampling
+from signdpo.negatives.skeleton.operations import DONOR_OPERATIONS, Region, perturb
+from signdpo.seeding import derive_seed
+from signdpo.storage.files import fetch_folder
+
+
+class HypothesisMiner:
+    """Makes the policy say wrong things to clips it was trained on: its failures are the perturber's lessons.
+
+    Each sentence is sampled, or taken from a random place of the beam, or sampled from a distorted clip: one operation
+    of a global level on the whole clip, since a policy that has memorised its clips fails on nothing less. Which of the
+    three derives from the run's seed, the clip's id and the number of the sentence.
+    """
+
+    def __init__(self, config: Config, policy: str) -> None:
+        torch.set_num_threads(1)
+        self.config = config
+        self.device = torch.device("cuda" if torch.cuda.is_available() and config.resources.use_gpu else "cpu")
+        self.policy = Policy.load(fetch_folder(policy))
+        self.policy.model.to(self.device)
+
+    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+        """Clip rows -> rows of `id`, `reference`, `hypothesis` and `source`, several a clip."""
+        clips = [
+            torch.from_numpy(keypoints_of(*row)) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)
+        ]
+        samples = self.config.negatives.perturber.samples_per_clip
+        rows = np.repeat(np.arange(len(clips)), samples)
+        ids = [str(batch["id"][row]) for row in rows]
+        seeds = [derive_seed(self.config.seed, "mine", i, k % samples) for k, i in enumerate(ids)]
+        sources = [self._draw_source(seed) for seed in seeds]
+        hypotheses = [""] * len(rows)
+        for source in set(sources):
+            places = [place for place, drawn in enumerate(sources) if drawn == source]
+            chosen = [clips[rows[place]] for place in places]
+            spoken = self._speak(source, chosen, [seeds[place] for place in places])
+            for place, sentence in zip(places, spoken, strict=True):
+                hypotheses[place] = sentence
+        return {
+            "id": np.array(ids),
+            "reference": batch["text"][rows],
+            "hypothesis": np.array(hypotheses),
+            "source": np.array(sources),
+        }
+
+    def _draw_source(self, seed: int) -> str:
+        shares = self.config.negatives.perturber.mining
+        weights = torch.tensor([shares[source] for source in MINING], dtype=torch.float64)
+        return MINING[int(torch.multinomial(weights, 1, generator=generator(seed, "source")))]
+
+    def _speak(self, source: str, clips: list[torch.Tensor], seeds: list[int]) -> list[str]:
+        """One sentence a clip."""
+        settings, decoding = self.config.negatives.perturber, self.config.evaluation
+        if source == "perturbed":
+            clips = [self._distort(clip, seed) for clip, seed in zip(clips, seeds, strict=True)]
+        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
+        if source == "beam":
+            beams = decoding.num_beams
+            ids = self.policy.model.translate(
+                keypoints, mask, num_beams=beams, num_return_sequences=beams, max_new_tokens=decoding.max_new_tokens
+            )
+            ranks = torch.tensor([derive_seed(seed, "rank") % beams for seed in seeds], device=self.device)
+            return self.policy.decode(ids[torch.arange(len(clips), device=self.device) * beams + ranks])
+        ids = self.policy.model.translate(
+            keypoints,
+            mask,
+            num_beams=1,
+            do_sample=False,
+            max_new_tokens=decoding.max_new_tokens,
+            logits_processor=[SeededSampling(seeds, temperature=settings.temperature)],
+        )
+        return self.policy.decode(ids)
+
+    def _distort(self, clip: torch.Tensor, seed: int) -> torch.Tensor:
+        negatives, rng = self.config.negatives, generator(seed, "distort")
+        choices = [
+            (weight, name, negatives.strength[level])
+            for level in ("spatial_global", "temporal_global")
+            for name, weight in negatives.operations[level].items()
+            if name not in DONOR_OPERATIONS  # a miner holds no other clips
+        ]
+        weights = torch.tensor([weight for weight, _, _ in choices], dtype=torch.float64)
+        _, name, strength = choices[int(torch.multinomial(weights, 1, generator=rng))]
+        return perturb(clip, name, Region.whole(len(clip)), strength, rng).half().float()

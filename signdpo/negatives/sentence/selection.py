@@ -1,0 +1,121 @@
+"""Which of several wrong sentences is rejected: wrong in what it means, yet one that the policy might say."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from sacrebleu.metrics import CHRF
+
+from signdpo.config import PerturberConfig
+from signdpo.text.units import folded, split_units
+
+TEXT_FILE = "training_text.json"
+_CHRF = CHRF()
+
+
+@dataclass(frozen=True)
+class TrainingText:
+    """What the training sentences tell about a candidate.
+
+    Args:
+        words: that occur, folded.
+        function_words: those that occur in so many sentences that they carry no meaning of their own, in any language.
+        readings: folded sentence -> the other folded sentences that are references of the same glosses.
+    """
+
+    words: frozenset[str]
+    function_words: frozenset[str]
+    readings: dict[str, list[str]]
+
+    @classmethod
+    def of(
+        cls, texts: Sequence[str], glosses: Iterable[Sequence[str] | None], *, function_share: float
+    ) -> TrainingText:
+        """Count words over the distinct sentences; group the sentences by their glosses, where the corpus has any."""
+        distinct = list(dict.fromkeys(texts))
+        counts = Counter(word for text in distinct for word in set(_words(text)))
+        common = frozenset(word for word, count in counts.items() if count > function_share * len(distinct))
+        meanings: dict[tuple[str, ...], set[str]] = {}
+        for text, gloss in zip(texts, glosses, strict=True):
+            if gloss:
+                meanings.setdefault(tuple(gloss), set()).add(folded(text))
+        readings: dict[str, set[str]] = {}
+        for sentences in meanings.values():
+            for sentence in sentences if len(sentences) > 1 else ():
+                readings.setdefault(sentence, set()).update(sentences - {sentence})
+        return cls(frozenset(counts), common, {text: sorted(others) for text, others in sorted(readings.items())})
+
+    @classmethod
+    def load(cls, folder: str | Path) -> TrainingText:
+        stored = json.loads(Path(folder, TEXT_FILE).read_text(encoding="utf-8"))
+        return cls(frozenset(stored["words"]), frozenset(stored["function_words"]), stored["readings"])
+
+    def to_json(self) -> str:
+        content = {
+            "words": sorted(self.words),
+            "function_words": sorted(self.function_words),
+            "readings": self.readings,
+        }
+        return json.dumps(content, ensure_ascii=False)
+
+    def meaning(self, sentence: str) -> Counter[str]:
+        """The meaning-bearing words of a sentence, in no order: signed languages and their translators move words."""
+        return Counter(word for word in _words(sentence) if word not in self.function_words)
+
+    def unknown(self, sentence: str) -> set[str]:
+        """The words of a sentence that no training sentence has."""
+        return set(_words(sentence)) - self.words
+
+
+def admissible(reference: str, candidate: str, text: TrainingText, config: PerturberConfig) -> bool:
+    """Whether a candidate is a wrong sentence worth rejecting, as far as its words tell.
+
+    It has other meaning-bearing words than the reference; it is no other reference of the same glosses; its words are
+    known (`known_words`); it is neither too long nor too short (`max_length_ratio`); and its character n-gram F-score
+    (chrF, Popović 2015) lies in the band: a sentence with nothing in common with the reference is too easy to reject,
+    one that differs by a letter may be right.
+    """
+    old, new = _words(reference), _words(candidate)
+    if not new or folded(candidate) in text.readings.get(folded(reference), ()):
+        return False
+    if text.meaning(candidate) == text.meaning(reference):
+        return False
+    if config.known_words and text.unknown(candidate) - set(old):
+        return False
+    if max(len(new), len(old)) > config.max_length_ratio * min(len(new), max(len(old), 1)):
+        return False
+    return config.min_chrf <= _CHRF.sentence_score(candidate, [reference]).score <= config.max_chrf
+
+
+def choose_rejected(
+    reference: str,
+    candidates: Sequence[str],
+    fluencies: Sequence[float],
+    text: TrainingText,
+    config: PerturberConfig,
+) -> str:
+    """The admissible candidate that the policy finds likeliest, or "" if there is none: the mistake it is nearest to.
+
+    Args:
+        reference: the right sentence.
+        candidates: sentences, any of them may be right, empty or nonsense.
+        fluencies: log-probability a token of each under the policy, given the clip; below `min_fluency` it is no
+            sentence.
+        text: the training text.
+        config: bounds.
+    """
+    likely = [
+        (fluency, candidate)
+        for candidate, fluency in zip(candidates, fluencies, strict=True)
+        if fluency >= config.min_fluency and admissible(reference, candidate, text, config)
+    ]
+    return max(likely)[1] if likely else ""
+
+
+def _words(sentence: str) -> list[str]:
+    """The folded words of a sentence, or its Chinese characters; no punctuation."""
+    return [word for word in map(folded, split_units(sentence)) if word]

@@ -1,0 +1,1 @@
+"""Non-preferred skeletons: operations, where they act, how hard they are."""

@@ -1,0 +1,91 @@
+"""Skeleton perturbations: small named operations that make a clip mean something else.
+
+Each takes a clip `(frames, 69, 3)`, a `Region` and a strength in [0, 1], and changes nothing outside the region; at
+strength 0 it is the identity, and the stronger it is, the farther joints move on average. The number of frames stays,
+coordinates stay in [-1, 1], and a missing joint (confidence 0) is zero in all channels, before and after. Some
+operations take shapes or frames from a donor, another clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from signdpo.negatives.skeleton.region import Region
+from signdpo.negatives.skeleton.spatial import (
+    bend_fingers,
+    distort_limbs,
+    exchange_hands,
+    mask_parts,
+    move_hands,
+    rotate_space,
+    shear_space,
+    transfer_handshape,
+    turn_hands,
+)
+from signdpo.negatives.skeleton.temporal import (
+    drop,
+    freeze,
+    repeat,
+    reverse,
+    shuffle_segments,
+    splice,
+    swap_windows,
+    warp_time,
+)
+
+Operation = Callable[[Tensor, Region, float, torch.Generator], Tensor]
+DonorOperation = Callable[[Tensor, Region, float, torch.Generator, Tensor], Tensor]
+
+OPERATIONS: dict[str, Operation] = {
+    "exchange_hands": exchange_hands,
+    "bend_fingers": bend_fingers,
+    "turn_hands": turn_hands,
+    "move_hands": move_hands,
+    "distort_limbs": distort_limbs,
+    "shear_space": shear_space,
+    "rotate_space": rotate_space,
+    "mask_parts": mask_parts,
+    "swap_windows": swap_windows,
+    "shuffle_segments": shuffle_segments,
+    "reverse": reverse,
+    "freeze": freeze,
+    "warp_time": warp_time,
+    "drop": drop,
+    "repeat": repeat,
+}
+DONOR_OPERATIONS: dict[str, DonorOperation] = {"transfer_handshape": transfer_handshape, "splice": splice}
+OPERATION_NAMES = (*OPERATIONS, *DONOR_OPERATIONS)
+
+
+def perturb(
+    keypoints: Tensor,
+    operation: str,
+    region: Region,
+    strength: float,
+    rng: torch.Generator,
+    donor: Tensor | None = None,
+) -> Tensor:
+    """Apply a named operation inside a region.
+
+    Args:
+        keypoints: `(frames, 69, 3)` float, normalised, on any device.
+        operation: one of `OPERATION_NAMES`.
+        region: where change is allowed; whatever the operation does outside it is undone.
+        strength: in [0, 1]; 0 is the identity.
+        rng: the only source of randomness, on the CPU.
+        donor: `(any frames, 69, 3)`, normalised, for an operation that needs one; without it nothing changes.
+
+    Returns:
+        A new tensor of the same shape, equal to `keypoints` outside the region, bit for bit.
+    """
+    if strength <= 0 or (operation in DONOR_OPERATIONS and donor is None):
+        return keypoints.clone()
+    if donor is not None and operation in DONOR_OPERATIONS:
+        changed = DONOR_OPERATIONS[operation](keypoints.clone(), region, strength, rng, donor)
+    else:
+        changed = OPERATIONS[operation](keypoints.clone(), region, strength, rng)
+    mask = region.mask(len(keypoints)).to(keypoints.device)
+    return torch.where(mask[..., None], changed, keypoints)

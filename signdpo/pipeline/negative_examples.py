@@ -1,0 +1,96 @@
+"""Negatives of a run made again, to be looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import ray
+
+from signdpo.config import Config, ConfigError
+from signdpo.data.clips import keypoints_of, read_clips, shorten_row
+from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.negatives.generator import NegativeGenerator
+from signdpo.negatives.skeleton.negative import UNCHANGED
+from signdpo.pipeline.stage import RunContext
+from signdpo.report.negatives import NegativeExample
+
+NEIGHBOURS = 4  # clips of like length, of which the one to show is chosen
+
+
+def picture(
+    context: RunContext,
+    reference_hash: str,
+    *,
+    split: str = "train",
+    ids: Sequence[str] = (),
+    count: int = 3,
+    epoch: int = 0,
+) -> list[NegativeExample]:
+    """The negatives of a few clips; those of training clips are the very ones that an epoch trains on.
+
+    With `negatives.policy=current` they are those that version 0 of the policy, the reference, guides.
+
+    Args:
+        context: of a run whose baseline and perturber are there.
+        reference_hash: of the baseline.
+        split: of the clips.
+        ids: of the clips; without any, `count` clips evenly spaced from short ones to long ones, and there of a few
+            neighbours the first of those with the fewest levels left out: what is left out is not much to look at.
+        count: how many, without `ids`.
+        epoch: whose negatives.
+
+    Raises:
+        ConfigError: if there is no clip of an id.
+    """
+    config = context.config
+    groups = _candidates(context, split, ids, count)
+    rows = [shorten_row(row, config.corpus.max_frames) for group in groups for row in group]
+    asked = config.resources.of_generator()
+    make = _generate.options(num_cpus=asked.pop("CPU"), num_gpus=asked.pop("GPU", None), resources=asked)
+    arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
+    batch = ray.get(make.remote(arguments, rows, epoch))
+    examples = (_example(batch, row) for row in range(len(rows)))
+    return [min([next(examples) for _ in group], key=lambda example: len(example.left_out)) for group in groups]
+
+
+def _candidates(context: RunContext, split: str, ids: Sequence[str], count: int) -> list[list[dict[str, Any]]]:
+    """Clips in groups; one of each is shown."""
+    clips = read_clips(context.path("clips"), split)
+    if not ids:
+        # Shards hold clips of like length, so the first clips are the shortest.
+        groups = min(count, clips.num_rows)
+        size = min(NEIGHBOURS, clips.num_rows // groups)
+        starts = np.linspace(0, clips.num_rows - size, groups).astype(int).tolist()
+        return [clips.slice(start, size).to_pylist() for start in starts]
+    where = {clip: place for place, clip in enumerate(clips["id"].to_pylist())}
+    unknown = [clip for clip in ids if clip not in where]
+    if unknown:
+        raise ConfigError(f"there is no clip {unknown[0]} in split {split}; one that exists is {next(iter(where))}")
+    return [clips.slice(where[clip], 1).to_pylist() for clip in ids]
+
+
+@ray.remote
+def _generate(arguments: tuple[Config, str, str, str, str], rows: list[dict[str, Any]], epoch: int) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
+    columns["epoch"] = np.full(len(rows), epoch, dtype=np.int32)
+    return NegativeGenerator(*arguments)(columns)
+
+
+def _example(batch: dict[str, Any], row: int) -> NegativeExample:
+    frames = int(batch["num_frames"][row])
+    logps, valid = batch["reference_logps"][row], batch["valid"][row]
+    operations = dict(zip(SKELETON_LEVELS, batch["operations"][row], strict=True))
+    return NegativeExample(
+        id=str(batch["id"][row]),
+        text=str(batch["text"][row]),
+        rejected_text=str(batch["rejected_text"][row]),
+        keypoints=keypoints_of(batch["keypoints"][row], frames),
+        perturbed={level: keypoints_of(batch[f"keypoints_{level}"][row], frames) for level in SKELETON_LEVELS},
+        frame_salience=np.asarray(batch["salience_frames"][row], dtype=np.float32),
+        part_salience=np.asarray(batch["salience_parts"][row], dtype=np.float32),
+        operations={level: operation for level, operation in operations.items() if operation != UNCHANGED},
+        reference_margins={level: float(logps[0] - logps[1 + place]) for place, level in enumerate(LEVELS)},
+        left_out=[level for level, usable in zip(LEVELS, valid, strict=True) if not usable],
+    )

@@ -1,0 +1,1 @@
+"""Sentences as units that metrics and negatives count: words, or Chinese characters."""

@@ -1,0 +1,156 @@
+"""Multi-level DPO: the loop of one worker.
+
+There is no reference model here: its log-probabilities came with the rows. A step encodes the clean clip and its four
+perturbed versions in one batch and decodes six sequences in another; the clean encoding serves three uses.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import ray.train.torch
+import torch
+from torch import Tensor, nn
+
+from signdpo.config import Config
+from signdpo.data.clips import keypoints_of, read_clips
+from signdpo.data.feed import Feed
+from signdpo.dpo.objective import Logps, multi_level_objective
+from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.policy import Policy
+from signdpo.models.precision import allow_tensor_float32, autocast
+from signdpo.models.translator import IGNORED, SignTranslator
+from signdpo.monitoring.recorders import wait_counter
+from signdpo.negatives.generator import ReferenceMismatchError
+from signdpo.negatives.statistics import batch_statistics
+from signdpo.storage.files import fetch_folder
+from signdpo.training.ledger import Ledger
+from signdpo.training.state import new_state
+from signdpo.training.versions import Publisher
+from signdpo.training.workers import gather, rank_and_world, score_dev
+
+
+class PreferenceStep(nn.Module):
+    """Log-probabilities of the six sequences of each clip, as one module so that DDP can wrap it."""
+
+    def __init__(self, model: SignTranslator) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, keypoints: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+        """Score a batch.
+
+        Args:
+            keypoints: `(5, batch, frames, 69, 3)`: the clean clips, then the four skeleton levels.
+            mask: `(batch, frames)` bool; perturbation keeps the number of frames.
+            labels: `(2, batch, tokens)`: the reference sentences, then the rejected ones.
+
+        Returns:
+            `(6, batch)`: chosen, the four skeleton levels, language.
+        """
+        versions, batch = keypoints.shape[:2]
+        encoded = self.model.encode(keypoints.flatten(0, 1), mask.repeat(versions, 1))
+        rows = torch.arange(versions * batch, device=labels.device)
+        rows = torch.cat([rows, rows[:batch]])  # the clean encodings once more, for the rejected sentences
+        targets = torch.cat([labels[0].repeat(versions, 1), labels[1]])
+        return self.model.logps(encoded.select(rows), targets).view(versions + 1, batch)
+
+
+def train_dpo(settings: dict[str, Any]) -> None:
+    """Align the policy on the stream `train`; report each step, checkpoint and score dev now and then, and each epoch.
+
+    Args:
+        settings: `config` (`Config`), `reference` (folder), `reference_hash`, `clips` (folder), `warm_steps` and
+            `epoch_steps` (after which the share of time spent waiting is told, the last of each epoch, counted from 1),
+            `ledger` (folder), `board` (`PolicyBoard` that generators follow, or None), and those of `fit`.
+    """
+    config: Config = settings["config"]
+    device = ray.train.torch.get_device()
+    torch.set_num_threads(settings["threads"])
+    policy = Policy.load(fetch_folder(settings["reference"]))
+    check_reference(policy.hash(), settings["reference_hash"], settings["reference"])
+    policy.model.to(device)
+    allow_tensor_float32(device, config.dpo.precision)
+    state = new_state(policy, config.dpo, settings)
+    # No dropout, and BatchNorm frozen: at step zero the policy must score exactly as the reference did.
+    policy.model.eval()
+    parallel = ray.train.torch.prepare_model(PreferenceStep(policy.model))
+    dev = read_clips(settings["clips"], "dev")
+    rank, _ = rank_and_world()
+    board = settings["board"] if rank == 0 else None
+    publisher = Publisher(board, policy.model, every=config.negatives.refresh_every, step=state.step)
+    ledger = Ledger(settings["ledger"], rank=rank, step=state.step)
+    feed = Feed("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
+    generators: set[str] = set()
+    for batch in feed:
+        generators.update(batch["generator"].tolist())
+        loss, metrics = preference_loss(batch, parallel, policy, config, settings["reference_hash"])
+        if config.negatives.policy == "current":
+            metrics["policy_version_lag"] = float(np.mean(state.step - batch["policy_version"]))
+        update = state.update(loss, clip_grad_norm=config.dpo.clip_grad_norm)
+        ledger.record(batch)
+        publisher.advance(state.step)
+        metrics = _mean_over_workers(metrics) | update
+        metrics |= {
+            "step": state.step,
+            "epoch": int(batch["epoch"][0]),
+            "rows": len(batch["id"]),
+            "generators": len(generators),
+        }
+        if state.step == settings["warm_steps"] or state.step in settings["epoch_steps"]:
+            metrics["wait_share"] = feed.wait_share()
+        due = state.step % config.dpo.checkpoint_every == 0 or state.step in settings["epoch_steps"]
+        if due:
+            metrics |= score_dev(policy, dev, config)
+            ledger.commit(state.step)
+        state.report(metrics, checkpoint=due)
+
+
+def check_reference(found: str, expected: str, where: str) -> None:
+    """Raise `ReferenceMismatchError` unless the reference is the one this run was started with."""
+    if found != expected:
+        raise ReferenceMismatchError(f"{where} has the reference hash {found}, this run was started with {expected}")
+
+
+def preference_loss(
+    batch: dict[str, Any], parallel: nn.Module, policy: Policy, config: Config, reference_hash: str
+) -> tuple[Tensor, dict[str, float]]:
+    """The loss of a batch of preference rows, a scalar tensor, and its metrics by name.
+
+    Raises:
+        ReferenceMismatchError: if a row was scored under another reference.
+    """
+    for found in np.unique(batch["reference_hash"]):
+        check_reference(str(found), reference_hash, "a preference row")
+    device = policy.model.device
+    columns = ["keypoints", *(f"keypoints_{level}" for level in SKELETON_LEVELS)]
+    versions = [
+        pad_clips([keypoints_of(*row) for row in zip(batch[column], batch["num_frames"], strict=True)])
+        for column in columns
+    ]
+    keypoints = torch.stack([version for version, _ in versions]).to(device)
+    mask = versions[0][1].to(device)
+    sentences = [str(text) for column in ("text", "rejected_text") for text in batch[column]]
+    labels = tokenize(policy.tokenizer, sentences, max_tokens=config.policy.max_text_tokens).to(device)
+    labels = labels.view(2, len(batch["id"]), -1)
+    with autocast(device, config.dpo.precision):
+        scores = parallel(keypoints, mask, labels).float()
+    reference = torch.tensor(np.stack(batch["reference_logps"]), device=device).T  # (6, batch)
+    valid = torch.tensor(np.stack(batch["valid"]), device=device).T  # (5, batch)
+    lengths = (labels != IGNORED).sum(-1)
+    loss, metrics = multi_level_objective(
+        Logps(scores[0], dict(zip(LEVELS, scores[1:], strict=True))),
+        Logps(reference[0], dict(zip(LEVELS, reference[1:], strict=True))),
+        lengths[0],
+        lengths[1],
+        dict(zip(LEVELS, valid, strict=True)),
+        config.dpo,
+    )
+    return loss, metrics | batch_statistics(batch)
+
+
+def _mean_over_workers(metrics: dict[str, float]) -> dict[str, float]:
+    everyone = gather(metrics)
+    return {name: float(np.mean([worker[name] for worker in everyone])) for name in metrics}

@@ -1,0 +1,146 @@
+"""Cached negatives: the rows a stream would have made, kept under what decided them."""
+
+import os
+import shutil
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+from support.reruns import align_again
+from support.small_runs import SMALL, SmallRun
+
+from signdpo.config import Config, ConfigError, load_config
+from signdpo.data.cache import CachedNegatives, cached_negatives, decided_by, plain_table
+from signdpo.data.schedule import Schedule
+from signdpo.data.stream import ClipStore
+from signdpo.monitoring.progress import read_metrics
+from signdpo.pipeline.run import run
+from signdpo.pipeline.stage import RunContext
+
+
+@pytest.fixture(scope="module")
+def cached_run(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, Any]]]:
+    directory = tmp_path_factory.mktemp("cached") / "run"
+    return directory, align_again(small_run, directory, "negatives.mode=cached")
+
+
+def open_cache(run: SmallRun, directory: Path, *overrides: str, batch_size: int = 16) -> CachedNegatives:
+    config = load_config(None, [*SMALL, "negatives.mode=cached", *overrides])
+    context = RunContext(config, str(directory), Console(file=StringIO()))
+    store = ClipStore.load(str(run.directory / "clips"), "train", max_frames=config.corpus.max_frames)
+    schedule = schedule_of(store, config, batch_size)
+    baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
+    clips = str(run.directory / "clips")
+    arguments = (config, baseline, run.outputs["pretrain"]["policy_hash"], perturber, clips)
+    return cached_negatives(context, decided_by(config, run.outputs, perturber), store, schedule, arguments)
+
+
+def schedule_of(store: ClipStore, config: Config, batch_size: int) -> Schedule:
+    return Schedule(store.num_frames, epochs=config.dpo.epochs, batch_size=batch_size, workers=1, seed=config.seed)
+
+
+def test_cached_and_streamed_runs_have_the_same_losses(
+    small_run: SmallRun, cached_run: tuple[Path, list[dict[str, Any]]]
+) -> None:
+    streamed = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))
+    _, cached = cached_run
+    assert len(cached) == 10
+    for name in ("loss", "grad_norm", "logps/chosen", "rewards/margins/language", "rewards/margins/temporal_local"):
+        assert [row[name] for row in cached] == [row[name] for row in streamed]
+
+
+def test_parts_are_plain_arrow(cached_run: tuple[Path, list[dict[str, Any]]]) -> None:
+    directory, _ = cached_run
+    schema = pq.read_schema(next(directory.glob("negatives/*/part-*.parquet")))
+    assert schema.field("keypoints_spatial_local").type == pa.list_(pa.float16())
+    assert schema.field("valid").type == pa.list_(pa.bool_())
+    assert schema.field("operations").type == pa.list_(pa.string())
+    assert schema.field("reference_logps").type == pa.list_(pa.float32())
+    assert schema.field("rejected_text").type == pa.string()
+
+
+def test_a_cache_serves_another_run_and_other_batches(
+    small_run: SmallRun, cached_run: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    named = f"negatives.cache={cached_run[0] / 'negatives'}"
+    cache = open_cache(small_run, tmp_path, named, "dpo.beta=0.3", "dpo.lr=0.01", "dpo.weights.language=1")
+    assert list(tmp_path.iterdir()) == []
+    store = ClipStore.load(str(small_run.directory / "clips"), "train", max_frames=256)
+    schedule = schedule_of(store, small_run.config, 9)
+    blocks = schedule.blocks(from_step=3)
+    rows = [row for batch in cache.stream(blocks).iter_batches(batch_size=None) for row in _rows(batch)]
+    planned = [store.ids[clip] for block in blocks for clip in block.rows]
+    assert sorted(row["id"] for row in rows) == sorted(planned)
+    assert {row["step"] for row in rows} == set(range(3, schedule.steps))
+    for row in rows:
+        assert len(row["keypoints_spatial_local"]) == len(row["keypoints"]) == row["num_frames"] * 207
+
+
+def _rows(batch: dict[str, Any]) -> list[dict[str, Any]]:
+    return [{name: column[i] for name, column in batch.items()} for i in range(len(batch["id"]))]
+
+
+def test_a_stale_cache_is_refused_with_what_differs(
+    small_run: SmallRun, cached_run: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    named = f"negatives.cache={cached_run[0] / 'negatives'}"
+    stale = r"is stale for this run: negatives\.donors \(there 64, here 5\); seed \(there 1, here 5\); set"
+    with pytest.raises(ConfigError, match=stale):
+        open_cache(small_run, tmp_path, named, "negatives.donors=5", "seed=5")
+
+
+def test_a_cache_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
+    config = load_config(None, ["negatives.mode=cached", f"negatives.cache={tmp_path / 'nowhere'}"])
+    with pytest.raises(ConfigError, match=r"nowhere: there are no finished negatives here; name the negatives/ of a"):
+        run(config, str(tmp_path / "run"), Console(file=StringIO()))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interrupted_cache_goes_on(
+    small_run: SmallRun, cached_run: tuple[Path, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    shutil.copytree(cached_run[0] / "negatives", tmp_path / "negatives")
+    parts = sorted((tmp_path / "negatives").glob("*/part-*"))
+    lost, kept = parts[3], parts[:3] + parts[4:]
+    whole = pq.read_table(lost)
+    lost.unlink()
+    (lost.parent / "manifest.json").unlink()
+    for part in kept:
+        os.utime(part, (1, 1))
+    open_cache(small_run, tmp_path)
+    assert {part.stat().st_mtime for part in kept} == {1}
+    assert pq.read_table(lost).drop_columns(["generator"]).equals(whole.drop_columns(["generator"]))
+    assert (lost.parent / "manifest.json").is_file()
+
+
+def test_any_column_of_a_row_keeps_its_type() -> None:
+    table = plain_table(
+        {
+            "id": np.array(["a", "b"], dtype=object),
+            "gloss": np.array([np.array([], dtype=object), np.array([], dtype=object)], dtype=object),
+            "strength": np.array([[0.1, 0.2], [0.3, 0.4]], dtype=np.float16),
+            "redraws": [np.array([1, 2], dtype=np.int8), np.array([], dtype=np.int8)],
+            "valid": [np.array([True]), np.array([False])],
+        }
+    )
+    types = [pa.string(), pa.list_(pa.string()), pa.list_(pa.float16()), pa.list_(pa.int8()), pa.list_(pa.bool_())]
+    assert table.schema.types == types
+    with pytest.raises(TypeError, match="the column models of the preference rows cannot be cached"):
+        plain_table({"models": [object()]})
+
+
+@pytest.mark.parametrize(
+    ("overrides", "reason"),
+    [
+        (["negatives.mode=cached", "negatives.policy=current"], "makes all negatives before training"),
+        (["negatives.cache=/somewhere"], "would not be read with mode=stream"),
+    ],
+)
+def test_what_cannot_go_together_is_refused(overrides: list[str], reason: str) -> None:
+    with pytest.raises(ConfigError, match=reason):
+        load_config(None, overrides)
