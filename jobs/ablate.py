@@ -33,7 +33,7 @@ from signdpo.config import Config, ConfigError, SalienceConfig, load_config
 from signdpo.console import open_console
 from signdpo.data.clips import read_clips
 from signdpo.models.policy import Policy
-from signdpo.monitoring.progress import Meter
+from signdpo.monitoring.progress import StageProgress
 from signdpo.storage.files import fetch_folder, join
 
 # One thing changed at a time from what the run is configured to do.
@@ -168,7 +168,7 @@ def guidance(
 
 def watched(results: Iterator[int | Scored], console: Console, title: str, *, total: int, unit: str) -> Scored:
     """Show how far a measurement is, and return what it ends with."""
-    with Meter(console, title, total=total, unit=unit) as meter:
+    with StageProgress(console, title, total=total, unit=unit) as meter:
         for result in results:
             if isinstance(result, int):
                 meter.update(result)

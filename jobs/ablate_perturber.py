@@ -23,7 +23,7 @@ from signdpo.config import PerturberConfig
 from signdpo.corpora.unpickling import load_pickle
 from signdpo.models.tokenizer import train_tokenizer
 from signdpo.negatives.sentence.perturber import Perturber
-from signdpo.negatives.sentence.perturber_batches import epochs_of, lessons_of, new_learner
+from signdpo.negatives.sentence.perturber_batches import epochs_of, new_perturber, perturber_batches
 from signdpo.negatives.sentence.rules import RulePerturber
 from signdpo.negatives.sentence.selection import TrainingText
 from signdpo.seeding import derive_seed
@@ -108,8 +108,8 @@ def warm_up_texts(path: Path, compared: set[str], options: argparse.Namespace) -
 def learn(config: PerturberConfig, failures: list[Pair], texts: list[str], seed: int, console: Console) -> Perturber:
     """What the pipeline's training does, on one process: the same model, lessons and optimiser."""
     tokenizer = train_tokenizer(texts, vocab_size=2000)
-    perturber = new_learner(config, tokenizer, texts, max_tokens=64, seed=seed)
-    epochs = [lessons_of(epoch, failures, texts, config, seed=seed) for epoch in range(epochs_of(config))]
+    perturber = new_perturber(config, tokenizer, texts, max_tokens=64, seed=seed)
+    epochs = [perturber_batches(epoch, failures, texts, config, seed=seed) for epoch in range(epochs_of(config))]
     optimizer = torch.optim.AdamW(perturber.model.parameters(), lr=config.lr, betas=(0.9, 0.98), weight_decay=0.0)
     scheduler = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, sum(map(len, epochs)))
     perturber.model.train()

@@ -23,7 +23,7 @@ from signdpo.corpora.ingest import commonest_reasons, ingest
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.survey import SplitSurvey, survey
 from signdpo.data.clips import Manifest, keypoints_of, read_clips, read_quarantine
-from signdpo.monitoring.progress import Meter
+from signdpo.monitoring.progress import StageProgress
 from signdpo.skeleton.drawing import draw_strip
 
 NAMES_SHOWN = 3
@@ -58,7 +58,7 @@ def prepare(console: Console, config: Config, directory: str) -> None:
     """Store the corpus and print what is in it."""
     source = open_source(config.corpus)
     begin_ray(config, "clips")
-    with Meter(console, "clips", total=None, unit="clips") as meter:
+    with StageProgress(console, "clips", total=None, unit="clips") as meter:
         manifest = ingest(source, directory, config.corpus, progress=lambda done, total: meter.update(done))
     print_summary(console, manifest, directory)
 

@@ -20,7 +20,7 @@ from signdpo.models.translator import IGNORED
 from signdpo.negatives.seeding import generator
 from signdpo.negatives.skeleton.donors import DonorPool
 from signdpo.negatives.skeleton.guidance import area, region_of
-from signdpo.negatives.skeleton.negative import Source
+from signdpo.negatives.skeleton.negative import ClipToPerturb
 from signdpo.negatives.skeleton.operations import perturb
 from signdpo.negatives.skeleton.salience import measure_salience
 
@@ -124,7 +124,7 @@ def _batch_negatives(
         identity = (str(rows[index]["id"]), str(rows[index]["text"]))
         made = []
         for draw in range(draws):
-            source = Source(*identity, clip, frames, parts, (seed, draw, identity[0]), donors)
+            source = ClipToPerturb(*identity, clip, frames, parts, (seed, draw, identity[0]), donors)
             made += _negatives_of(index, source, config)
         scored = _logps(policy, [each.keypoints for each in made], labels[place : place + 1].expand(len(made), -1))
         tokens = int((labels[place] != IGNORED).sum())
@@ -136,7 +136,7 @@ def _batch_negatives(
     return result
 
 
-def _negatives_of(index: int, source: Source, config: NegativesConfig) -> list[Negative]:
+def _negatives_of(index: int, source: ClipToPerturb, config: NegativesConfig) -> list[Negative]:
     """One negative of each kind and guidance; guidances meet the same randomness of the operation."""
     clip, seed = source.keypoints, source.seed
     present = clip[..., 2] > 0

@@ -9,7 +9,7 @@ import ray.data
 
 from signdpo.config import Config
 from signdpo.data.stream import with_errors_kept
-from signdpo.monitoring.hangs import BatchWatch, new_board
+from signdpo.monitoring.hangs import BatchWatch, new_attempts
 
 
 class BatchWorker:
@@ -44,7 +44,7 @@ def on_actors(
     actor: type[BatchWorker],
     arguments: tuple[Any, ...],
     config: Config,
-    board: Any | None = None,
+    attempts: Any | None = None,
     *,
     name: str | None = None,
 ) -> ray.data.Dataset:
@@ -55,12 +55,12 @@ def on_actors(
         actor: what is done to them.
         arguments: of its `load`.
         config: of the run.
-        board: a `HangBoard` of the driver's, that a `Watchdog` tells a person about; by default one that nobody reads.
+        attempts: the driver's `BatchAttempts`, which a `Watchdog` reads; by default one that nobody reads.
         name: of the dataset on the dashboard; it begins with the run's.
     """
     least, most = config.resources.generators
     seconds = config.resources.generator_timeout_seconds
-    watch = BatchWatch(new_board(seconds) if board is None else board, seconds)
+    watch = BatchWatch(new_attempts(seconds) if attempts is None else attempts, seconds)
     asked = config.resources.of_generator()
     # Not `map_batches`: where GPUs are asked for it wants a number of rows, and joins blocks to get it.
     made = dataset.map_batches_internal(

@@ -26,12 +26,12 @@ from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import CLIP_SCHEMA, read_parquet
 from signdpo.data.schedule import Block, Schedule
 from signdpo.data.stream import ClipStore, Recipe, scheduled
-from signdpo.monitoring.progress import Meter
+from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.pipeline.actors import CacheNegatives
 from signdpo.pipeline.stage import RunContext, input_key
 from signdpo.storage.files import absolute, exists, fetch_folder, join, list_folder, read_json, write_json
-from signdpo.storage.retries import patient
+from signdpo.storage.retries import retried
 
 FORMAT = 2  # of the parts; raise it when the same settings come to make other rows
 MANIFEST = "manifest.json"
@@ -148,8 +148,8 @@ def _generate(
         watchdog, done = Watchdog(context.console, context.config.resources), 0
         stream, total = store.stream(missing), sum(len(block.rows) for block in missing)
         given, name = (folder, context.name, *arguments), f"{context.name}-negatives"
-        made = on_actors(stream, CacheNegatives, given, context.config, watchdog.board, name=name)
-        with Meter(context.console, "negatives", total=total, unit="clips", watchdog=watchdog) as meter:
+        made = on_actors(stream, CacheNegatives, given, context.config, watchdog.attempts, name=name)
+        with StageProgress(context.console, "negatives", total=total, unit="clips", watchdog=watchdog) as meter:
             for batch in made.iter_batches(batch_size=None):
                 done += int(np.sum(batch["rows"]))
                 meter.update(done)
@@ -226,7 +226,7 @@ class CachedNegatives:
         return scheduled(len(blocks), gather_preferences, {"recipe": recipe})
 
 
-@patient
+@retried
 def _read_places(folder: str, names: list[str]) -> pa.Table:
     """`id`, `epoch` and `__filename` of all rows."""
     filesystem, path = fsspec.core.url_to_fs(folder)

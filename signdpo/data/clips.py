@@ -25,7 +25,7 @@ from signdpo.skeleton.clip import BadClipError, Clip, draw_frames, sample_frames
 from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
 from signdpo.skeleton.normalisation import normalise
 from signdpo.storage.files import join, read_text, write_bytes, write_text
-from signdpo.storage.retries import patient
+from signdpo.storage.retries import retried
 
 # Keypoints are flat: nested lists leave Arrow for pickled objects in Ray, and crawl.
 CLIP_SCHEMA: Final = pa.schema(
@@ -117,7 +117,7 @@ def write_parquet(uri: str, table: pa.Table) -> None:
     write_bytes(uri, memoryview(buffer.getvalue()).tobytes())
 
 
-@patient
+@retried
 def read_parquet(uri: str, schema: pa.Schema | None = None) -> pa.Table:
     """Read one Parquet file."""
     filesystem, path = fsspec.core.url_to_fs(uri)
@@ -152,14 +152,14 @@ def read_clips(directory: str | Path, split: str, columns: Sequence[str] | None 
     return _read_files(str(directory), shard_files(str(directory), split), columns)
 
 
-@patient
+@retried
 def _read_files(directory: str, paths: list[str], columns: Sequence[str] | None) -> pa.Table:
     filesystem, _ = fsspec.core.url_to_fs(directory)
     shards = pa.dataset.dataset(paths, schema=CLIP_SCHEMA, filesystem=filesystem, format="parquet")
     return shards.to_table(columns=None if columns is None else list(columns))
 
 
-@patient
+@retried
 def read_shard(directory: str, path: str, columns: Sequence[str] | None = None) -> pa.Table:
     """Read one of the `shard_files` of a directory."""
     filesystem, _ = fsspec.core.url_to_fs(directory)

@@ -14,7 +14,7 @@ class StreamOrderError(RuntimeError):
     """The stream skipped or repeated a step: some clips would be lost or trained on twice."""
 
 
-class Feed:
+class StepBatches:
     """Iterates a dataset shard whose blocks each hold one or more whole batches of a schedule.
 
     Args:

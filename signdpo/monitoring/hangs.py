@@ -1,7 +1,7 @@
 """Generators that hang: ended after a while, told of, and not for ever tried again.
 
 A watchdog in C ends the process, also one that hangs with the interpreter's lock in its hands, and leaves its stack in
-its log. Ray starts the actor again and gives it the same batch. A board on the driver's node counts how often that
+its log. Ray starts the actor again and gives it the same batch. An actor on the driver's node counts how often that
 happens to a batch.
 """
 
@@ -50,7 +50,7 @@ class Attempt:
 
 
 @ray.remote(num_cpus=0, max_task_retries=-1)  # asked again when it cannot be reached for a moment
-class HangBoard:
+class BatchAttempts:
     """Knows which batches are in the making, and which have hung.
 
     Args:
@@ -91,9 +91,9 @@ class HangBoard:
                 self.untold.append(attempt)
 
 
-def new_board(seconds: float) -> Any:
-    """A `HangBoard` that lives as long as the driver."""
-    return HangBoard.options(scheduling_strategy=on_this_node()).remote(seconds)  # type: ignore[attr-defined]
+def new_attempts(seconds: float) -> Any:
+    """A `BatchAttempts` that lives as long as the driver."""
+    return BatchAttempts.options(scheduling_strategy=on_this_node()).remote(seconds)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -101,12 +101,12 @@ class BatchWatch:
     """A generator's side: gives it so many seconds for each batch.
 
     Args:
-        board: a `HangBoard`.
+        attempts: a `BatchAttempts`.
         seconds: that a batch may take.
         stream: names the execution that the generators belong to.
     """
 
-    board: Any
+    attempts: Any
     seconds: float
     stream: str = field(default_factory=lambda: uuid.uuid4().hex)
 
@@ -118,7 +118,7 @@ class BatchWatch:
             HungBatchError: if the batch has hung too often.
         """
         attempt = self._attempt(batch)
-        hung = ray.get(self.board.begin.remote(attempt))
+        hung = ray.get(self.attempts.begin.remote(attempt))
         if len(hung) >= MAX_HANGS:
             raise HungBatchError(
                 f"{len(hung)} generators hung on {attempt.what}, each for {self.seconds:g} s; their stacks are at the "
@@ -130,7 +130,7 @@ class BatchWatch:
             yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-            self.board.end.remote(attempt.batch)
+            self.attempts.end.remote(attempt.batch)
 
     def _attempt(self, batch: Mapping[str, Any]) -> Attempt:
         ids, steps = [str(clip) for clip in batch["id"]], np.unique(np.asarray(batch["step"])).tolist()

@@ -25,7 +25,7 @@ WRITE_SHARE = 0.05  # of the time that writing them may take
 POLL_SECONDS = 0.5  # between two looks at what was reported
 
 
-class Meter:
+class StageProgress:
     """Shows how far one stage is.
 
     Args:
@@ -56,7 +56,7 @@ class Meter:
         self.began = self.logged = time.monotonic()
         self.first: tuple[float, int] | None = None
 
-    def __enter__(self) -> Meter:
+    def __enter__(self) -> StageProgress:
         if self.bar:
             self.bar.start()
         if self.watchdog:

@@ -17,7 +17,7 @@ from ray.autoscaler.v2.sdk import get_cluster_status
 from rich.console import Console
 
 from signdpo.config import ResourcesConfig
-from signdpo.monitoring.hangs import describe, new_board
+from signdpo.monitoring.hangs import describe, new_attempts
 
 POLL_SECONDS = 0.5
 PATIENCE_SECONDS = 60.0  # for the main thread to leave what it waits for
@@ -39,7 +39,7 @@ class Watchdog:
 
     def __init__(self, console: Console, resources: ResourcesConfig) -> None:
         self.console, self.resources = console, resources
-        self.board = new_board(resources.generator_timeout_seconds)
+        self.attempts = new_attempts(resources.generator_timeout_seconds)
         self.given_up: str | None = None
         self.heard_at = 0.0
         self.left = threading.Event()
@@ -75,7 +75,7 @@ class Watchdog:
                 self._say(f"nothing has been reported for {silent:.0f} s. {describe_cluster()}")
 
     def _tell_hangs(self) -> None:
-        for attempt in ray.get(self.board.take.remote()):
+        for attempt in ray.get(self.attempts.take.remote()):
             self._say(describe(attempt, self.resources.generator_timeout_seconds))
 
     def _say(self, text: str) -> None:

@@ -25,8 +25,8 @@ from signdpo.negatives.sentence.perturber import load_perturber
 from signdpo.negatives.sentence.sampling import SeededSampling
 from signdpo.negatives.sentence.selection import TrainingText, choose_rejected
 from signdpo.negatives.skeleton.donors import NO_DONORS, DonorPool
-from signdpo.negatives.skeleton.hardness import Band, Settled, settle
-from signdpo.negatives.skeleton.negative import Source, needs_donors
+from signdpo.negatives.skeleton.hardness import Band, DrawnNegative, draw_within_band
+from signdpo.negatives.skeleton.negative import ClipToPerturb, needs_donors
 from signdpo.negatives.skeleton.salience import measure_salience
 from signdpo.seeding import derive_seed
 from signdpo.storage.files import fetch_folder
@@ -115,7 +115,7 @@ class NegativeGenerator:
         rejected = self._rejected_sentences(texts, guided, seeds)
         chosen, language = self._sentence_logps(clean, labels, rejected)
         sources = [
-            Source(str(clip), text, keypoints, frame, part, seed, self.donors)
+            ClipToPerturb(str(clip), text, keypoints, frame, part, seed, self.donors)
             for clip, text, keypoints, frame, part, seed in zip(
                 batch["id"], texts, clips, frames, parts, seeds, strict=True
             )
@@ -205,7 +205,9 @@ class NegativeGenerator:
             logps = self.guide.logps(encoded, labels)
         return (logps / (labels != IGNORED).sum(-1)).tolist()
 
-    def _skeleton_negatives(self, sources: list[Source], labels: Tensor, chosen: Tensor) -> list[dict[str, Settled]]:
+    def _skeleton_negatives(
+        self, sources: list[ClipToPerturb], labels: Tensor, chosen: Tensor
+    ) -> list[dict[str, DrawnNegative]]:
         epochs, settings = self.config.dpo.epochs, self.config.negatives
         bands = [Band.at(int(source.seed[1]), epochs, settings.hardness) for source in sources]
         lengths = (labels != IGNORED).sum(1)
@@ -215,7 +217,7 @@ class NegativeGenerator:
             return self._logps(clips, wanted[:, : int(lengths[rows].max())])
 
         noise = SCORE_NOISE_BFLOAT16 if uses_bfloat16(self.device, self.config.dpo.precision) else SCORE_NOISE
-        return settle(sources, chosen, bands, score, settings, noise=noise)
+        return draw_within_band(sources, chosen, bands, score, settings, noise=noise)
 
     @torch.no_grad()
     def _sentence_logps(self, encoded: Encoded, labels: Tensor, rejected: list[str]) -> tuple[Tensor, Tensor]:

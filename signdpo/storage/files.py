@@ -14,7 +14,7 @@ from typing import Any
 
 import fsspec
 
-from signdpo.storage.retries import patient
+from signdpo.storage.retries import retried
 
 
 def is_local(uri: str) -> bool:
@@ -37,7 +37,7 @@ def open_storage(uri: str) -> tuple[Any, str]:
     return filesystem, path
 
 
-@patient
+@retried
 def exists(uri: str) -> bool:
     filesystem, path = open_storage(uri)
     return bool(filesystem.exists(path))
@@ -51,7 +51,7 @@ class FileInfo:
     stamp: str
 
 
-@patient
+@retried
 def list_folder(uri: str) -> dict[str, FileInfo]:
     """Files and folders in a folder by name, those written a moment ago included; empty if there is no folder."""
     filesystem, path = open_storage(uri)
@@ -60,7 +60,7 @@ def list_folder(uri: str) -> dict[str, FileInfo]:
     return {str(item["name"]).rstrip("/").rsplit("/", 1)[-1]: _info(item) for item in filesystem.ls(path, detail=True)}
 
 
-@patient
+@retried
 def list_tree(uri: str) -> dict[str, FileInfo]:
     """All files under a folder by their names relative to it; empty if there is no folder."""
     filesystem, path = open_storage(uri)
@@ -88,7 +88,7 @@ def _info(item: dict[str, Any]) -> FileInfo:
     return FileInfo(int(item["size"] or 0), str(stamp))
 
 
-@patient
+@retried
 def read_text(uri: str) -> str:
     filesystem, path = open_storage(uri)
     return str(filesystem.cat_file(path).decode("utf-8"))
@@ -104,13 +104,13 @@ def read_bytes(uri: str, limit: int) -> bytes:
         return local.read(min(limit, os.fstat(local.fileno()).st_size + 1))
 
 
-@patient
+@retried
 def _read_remote(uri: str, limit: int) -> bytes:
     with fsspec.open(uri, "rb") as remote:
         return bytes(remote.read(limit))
 
 
-@patient
+@retried
 def write_bytes(uri: str, content: bytes) -> None:
     """Write a whole file or nothing: on a local disk through a rename, on object stores a put is already atomic."""
     filesystem, path = open_storage(uri)
@@ -151,7 +151,7 @@ def put_folder(folder: str | Path, uri: str) -> None:
             put_file(join(uri, file.relative_to(folder).as_posix()), file)
 
 
-@patient
+@retried
 def remove_folder(uri: str) -> None:
     """Delete a folder and all in it, if it is there."""
     filesystem, path = open_storage(uri)
@@ -159,13 +159,13 @@ def remove_folder(uri: str) -> None:
         filesystem.rm(path, recursive=True)
 
 
-@patient
+@retried
 def _make_folder(uri: str) -> None:
     filesystem, path = open_storage(uri)
     filesystem.makedirs(path, exist_ok=True)
 
 
-@patient
+@retried
 def put_file(uri: str, file: str | Path) -> None:
     """Copy a local file to `uri`, replacing what is there."""
     filesystem, path = open_storage(uri)
@@ -191,7 +191,7 @@ def fetch_folder(uri: str) -> str:
     return str(target)
 
 
-@patient
+@retried
 def _download(uri: str, target: Path) -> None:
     filesystem, path = open_storage(uri)
     with tempfile.TemporaryDirectory(prefix="partial-", dir=target.parent) as partial:

@@ -13,7 +13,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_de
 P = ParamSpec("P")
 R = TypeVar("R")
 
-PATIENCE_SECONDS = 60.0  # for one operation on storage, over all attempts
+RETRY_SECONDS = 60.0  # for one operation on storage, over all attempts
 FIRST_WAIT_SECONDS = 0.5  # doubled each time, up to:
 LONGEST_WAIT_SECONDS = 10.0
 
@@ -38,19 +38,19 @@ def is_transient(error: BaseException) -> bool:
     return any(kind.__name__ in TRANSIENT_NAMES for kind in type(error).__mro__)
 
 
-def patient(work: Callable[Concatenate[str, P], R]) -> Callable[Concatenate[str, P], R]:
+def retried(work: Callable[Concatenate[str, P], R]) -> Callable[Concatenate[str, P], R]:
     """Try an operation on a URI, its first argument, again after transient errors, with exponential backoff.
 
     What the decorated function raises:
         FileNotFoundError, IsADirectoryError, NotADirectoryError: as they come; callers know what to do about them.
-        StorageError: for other permanent errors at once, for transient ones after `PATIENCE_SECONDS`.
+        StorageError: for other permanent errors at once, for transient ones after `RETRY_SECONDS`.
     """
 
     @functools.wraps(work)
     def persistent(uri: str, /, *args: P.args, **kwargs: P.kwargs) -> R:
         retrying = Retrying(
             retry=retry_if_exception(is_transient),
-            stop=stop_after_delay(PATIENCE_SECONDS),
+            stop=stop_after_delay(RETRY_SECONDS),
             wait=wait_exponential_jitter(FIRST_WAIT_SECONDS, LONGEST_WAIT_SECONDS),
             before_sleep=functools.partial(_tell_once, uri),
             reraise=True,
@@ -62,7 +62,7 @@ def patient(work: Callable[Concatenate[str, P], R]) -> Callable[Concatenate[str,
         except Exception as error:
             if not is_transient(error) and not isinstance(error, OSError):
                 raise
-            waited = f"storage has refused for {PATIENCE_SECONDS:g} s; started again, the run goes on from here: "
+            waited = f"storage has refused for {RETRY_SECONDS:g} s; started again, the run goes on from here: "
             refused = StorageError(f"{uri}: {waited if is_transient(error) else ''}{_described(error)}")
             refused.errno = getattr(error, "errno", None)
             raise refused from error
@@ -74,7 +74,7 @@ def _tell_once(uri: str, state: RetryCallState) -> None:
     if state.attempt_number == 1:
         assert state.outcome is not None
         error: Any = state.outcome.exception()
-        logger.warning("%s: %s; trying again for up to %g s", uri, _described(error), PATIENCE_SECONDS)
+        logger.warning("%s: %s; trying again for up to %g s", uri, _described(error), RETRY_SECONDS)
 
 
 def _described(error: BaseException) -> str:

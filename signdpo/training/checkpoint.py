@@ -37,7 +37,7 @@ from pydantic import BaseModel, ValidationError
 
 from signdpo.config import ConfigError
 from signdpo.storage.files import join, list_folder, list_tree, read_json, read_text, remove_folder, write_text
-from signdpo.storage.retries import patient
+from signdpo.storage.retries import retried
 
 MODEL_FOLDER = "model"
 TRAINER_FILE = "trainer.pt"
@@ -95,7 +95,7 @@ def seal(folder: str | Path, *, rank: int, ranks: int, start: str) -> None:
     Path(folder, manifest_file(rank)).write_text(manifest.model_dump_json())
 
 
-@patient
+@retried
 def _checksum(uri: str) -> str:
     digest = hashlib.sha256()
     with fsspec.open(uri, "rb") as file:

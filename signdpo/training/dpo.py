@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from signdpo.config import Config
 from signdpo.data.clips import keypoints_of, read_clips
-from signdpo.data.feed import Feed
+from signdpo.data.feed import StepBatches
 from signdpo.dpo.objective import Logps, multi_level_objective
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
@@ -64,7 +64,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
     Args:
         settings: `config` (`Config`), `reference` (folder), `reference_hash`, `clips` (folder), `warm_steps` and
             `epoch_steps` (after which the share of time spent waiting is told, the last of each epoch, counted from 1),
-            `ledger` (folder), `board` (`PolicyBoard` that generators follow, or None), and those of `fit`.
+            `ledger` (folder), `board` (`WeightStore` that generators follow, or None), and those of `fit`.
     """
     config: Config = settings["config"]
     device = ray.train.torch.get_device()
@@ -82,7 +82,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
     board = settings["board"] if rank == 0 else None
     publisher = Publisher(board, policy.model, every=config.negatives.refresh_every, step=state.step)
     ledger = Ledger(settings["ledger"], rank=rank, step=state.step)
-    feed = Feed("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
+    feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
     generators: set[str] = set()
     for batch in feed:
         generators.update(batch["generator"].tolist())

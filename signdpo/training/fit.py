@@ -17,7 +17,7 @@ from ray.train.torch import TorchTrainer
 
 from signdpo.data.stream import ScheduledDataConfig
 from signdpo.monitoring.following import follow
-from signdpo.monitoring.progress import Meter, TrainingLog
+from signdpo.monitoring.progress import StageProgress, TrainingLog
 from signdpo.monitoring.recorders import CountRestarts
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.monitoring.trackers import Training
@@ -102,7 +102,7 @@ def fit(
     watchdog = watchdog or Watchdog(context.console, resources)
     training = Training(context.config, context.directory, context.name, stage, key, start, total_steps)
     with (
-        Meter(context.console, stage, total=total_steps, unit="steps", watchdog=watchdog) as meter,
+        StageProgress(context.console, stage, total=total_steps, unit="steps", watchdog=watchdog) as meter,
         follow(training, context.console) as trackers,
     ):
 

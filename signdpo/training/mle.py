@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from signdpo.config import Config
 from signdpo.data.clips import keypoints_of, read_clips
-from signdpo.data.feed import Feed
+from signdpo.data.feed import StepBatches
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.models.precision import allow_tensor_float32, autocast
@@ -54,7 +54,7 @@ def train_mle(settings: dict[str, Any]) -> None:
     step = LikelihoodStep(policy.model, label_smoothing=config.pretrain.label_smoothing)
     parallel = ray.train.torch.prepare_model(step, parallel_strategy_kwargs={"find_unused_parameters": False})
     dev = read_clips(settings["clips"], "dev")
-    feed = Feed("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
+    feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
     policy.model.train()
     for batch in feed:
         with autocast(device, config.pretrain.precision):

@@ -11,7 +11,7 @@ import torch
 
 from signdpo.config import Config
 from signdpo.models.policy import Policy
-from signdpo.negatives.sentence.perturber_batches import epochs_of, lessons_of, new_learner
+from signdpo.negatives.sentence.perturber_batches import epochs_of, new_perturber, perturber_batches
 from signdpo.storage.files import fetch_folder
 from signdpo.training.state import new_state
 from signdpo.training.workers import rank_and_world
@@ -35,10 +35,12 @@ def train_perturber(settings: dict[str, Any]) -> None:
     tokenizer = Policy.load(fetch_folder(settings["policy"])).tokenizer
     limit = config.policy.max_text_tokens
     torch.manual_seed(config.seed)  # of the dropout of a pretrained one; a new one seeds its weights itself
-    perturber = new_learner(choices, tokenizer, texts, max_tokens=limit, seed=config.seed)
+    perturber = new_perturber(choices, tokenizer, texts, max_tokens=limit, seed=config.seed)
     perturber.model.to(device)
     rank, world = rank_and_world()
-    epochs = [lessons_of(epoch, failures, texts, choices, seed=config.seed) for epoch in range(epochs_of(choices))]
+    epochs = [
+        perturber_batches(epoch, failures, texts, choices, seed=config.seed) for epoch in range(epochs_of(choices))
+    ]
     state = new_state(perturber, choices, settings)
     wrapped = replace(perturber, model=ray.train.torch.prepare_model(perturber.model))
     perturber.model.train()

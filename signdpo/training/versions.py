@@ -1,8 +1,8 @@
 """Versions of the policy on their way from the trainer to the generators.
 
 A version is the number of updates the weights have had: 0 is the reference, and a resumed run counts on from its
-checkpoint. The trainer puts the weights into the object store and hangs a reference to them on a board; generators look
-at the board before each batch.
+checkpoint. The trainer puts the weights into the object store and a reference to them into a `WeightStore`, where
+generators look before each batch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ PATIENCE_SECONDS = 30.0  # that a generator waits at most for a trainer that has
 
 @dataclass(frozen=True)
 class Published:
-    """What hangs on the board.
+    """What is in the store.
 
     Args:
         step: updates that the trainer has done; None until a trainer has begun.
@@ -44,7 +44,7 @@ class Published:
 
 
 @ray.remote(num_cpus=0, max_task_retries=-1)  # asked again when it cannot be reached for a moment
-class PolicyBoard:
+class WeightStore:
     """Holds the latest version of the policy and how far its trainer is."""
 
     def __init__(self) -> None:
@@ -55,7 +55,7 @@ class PolicyBoard:
         self.published = Published()
 
     def publish(self, step: int, weights: list[ray.ObjectRef]) -> None:
-        """Hang up a version; in a list, since Ray would replace a bare reference by what it refers to."""
+        """Publish a version; in a list, since Ray would replace a bare reference by what it refers to."""
         self.published = Published(step, step, *weights)
 
     def advance(self, step: int) -> None:
@@ -67,56 +67,56 @@ class PolicyBoard:
 
 
 class Publisher:
-    """The trainer's side; does nothing without a board.
+    """The trainer's side; does nothing without a store.
 
     Args:
-        board: a `PolicyBoard`, on rank 0 of a run whose negatives follow the policy.
+        store: a `WeightStore`, on rank 0 of a run whose negatives follow the policy.
         model: being trained.
         every: steps between versions.
         step: updates it has had already; they are published at once.
     """
 
-    def __init__(self, board: Any | None, model: nn.Module, *, every: int, step: int) -> None:
-        self.board, self.model, self.every = board, model, every
-        if board is not None:
+    def __init__(self, store: Any | None, model: nn.Module, *, every: int, step: int) -> None:
+        self.store, self.model, self.every = store, model, every
+        if store is not None:
             self._publish(step)
 
     def advance(self, step: int) -> None:
         """Tell that `step` updates are done, with the weights where a version is due."""
-        if self.board is None:
+        if self.store is None:
             return
         if step % self.every == 0:
             self._publish(step)
         else:
-            self.board.advance.remote(step)
+            self.store.advance.remote(step)
 
     def _publish(self, step: int) -> None:
-        assert self.board is not None
+        assert self.store is not None
         weights = {name: tensor.detach().cpu() for name, tensor in self.model.state_dict().items()}
-        self.board.publish.remote(step, [ray.put(weights)] if step else [])
+        self.store.publish.remote(step, [ray.put(weights)] if step else [])
 
 
 class Follower:
     """A generator's side.
 
     Args:
-        board: a `PolicyBoard`.
+        store: a `WeightStore`.
         ahead: steps that negatives may be made before the trainer gets to them. Ray Data holds a stream back by its
             bytes alone, and a whole epoch of skeletons may be few: all of it would be of the first version.
     """
 
-    def __init__(self, board: Any, *, ahead: int) -> None:
-        self.board, self.ahead = board, ahead
+    def __init__(self, store: Any, *, ahead: int) -> None:
+        self.store, self.ahead = store, ahead
 
     def wait(self, step: int) -> Published:
-        """What is on the board when the trainer is near enough to `step`.
+        """What is in the store when the trainer is near enough to `step`.
 
         Patience ends, since the trainer may itself be waiting for a batch behind this one: Ray gives the batch of a
         generator that died to the next, in whose queue it comes last.
         """
         deadline = time.monotonic() + PATIENCE_SECONDS
         while True:
-            published: Published = ray.get(self.board.read.remote())
+            published: Published = ray.get(self.store.read.remote())
             if published.step is None:
                 deadline = time.monotonic() + PATIENCE_SECONDS
             elif step <= published.step + self.ahead or time.monotonic() > deadline:

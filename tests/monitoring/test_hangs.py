@@ -16,8 +16,8 @@ from rich.console import Console
 
 from signdpo.config import Config, load_config
 from signdpo.data.actor_pool import BatchWorker, on_actors
-from signdpo.monitoring.hangs import MAX_HANGS, BatchWatch, HangBoard, HungBatchError, new_board
-from signdpo.monitoring.progress import Meter
+from signdpo.monitoring.hangs import MAX_HANGS, BatchAttempts, BatchWatch, HungBatchError, new_attempts
+from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test
@@ -47,9 +47,9 @@ def made(folder: Path, console: Console, config: Config, hangs: dict[int, int]) 
     """Steps that come out of a stream of six batches."""
     watchdog = Watchdog(console, config.resources)
     numbers = ray.data.range(6, override_num_blocks=6).map_batches(numbered, num_cpus=0.5)
-    stream = on_actors(numbers, HangsAtFirst, (folder, hangs), config, watchdog.board)
+    stream = on_actors(numbers, HangsAtFirst, (folder, hangs), config, watchdog.attempts)
     steps: list[int] = []
-    with Meter(console, "making", total=6, unit="clips", watchdog=watchdog) as meter:
+    with StageProgress(console, "making", total=6, unit="clips", watchdog=watchdog) as meter:
         for batch in stream.iter_batches(batch_size=None):
             steps.extend(batch["step"].tolist())
             meter.update(len(steps))
@@ -80,35 +80,35 @@ def test_a_batch_that_always_hangs_ends_the_stream(tmp_path: Path, impatient: Co
 
 
 def test_a_batch_is_given_up_after_a_few_hangs() -> None:
-    board = new_board(0.2)
-    watch = BatchWatch(board, 60.0)
+    attempts = new_attempts(0.2)
+    watch = BatchWatch(attempts, 60.0)
     batch = {"id": np.array(["a", "b"]), "step": np.array([4, 4])}
     for _ in range(MAX_HANGS):
-        ray.get(board.begin.remote(watch._attempt(batch)))
+        ray.get(attempts.begin.remote(watch._attempt(batch)))
         time.sleep(0.3)
     with pytest.raises(HungBatchError, match=r"3 generators hung on the batch of step 5 \(2 clips.*generator_timeout"):
         watch.over(batch).__enter__()
-    assert len(ray.get(board.take.remote())) == MAX_HANGS
+    assert len(ray.get(attempts.take.remote())) == MAX_HANGS
     time.sleep(0.3)
-    assert ray.get(board.take.remote()) == []
+    assert ray.get(attempts.take.remote()) == []
     with watch.over({"id": np.array(["c", "d"]), "step": np.array([4, 4])}):
         pass
 
 
 def test_batches_that_end_or_whose_stream_was_broken_off_did_not_hang() -> None:
-    board = HangBoard.__ray_metadata__.modified_class(0.1)
+    attempts = BatchAttempts.__ray_metadata__.modified_class(0.1)
     batch = {"id": np.array(["a"]), "step": np.array([0])}
     first, second = (BatchWatch(None, 60.0)._attempt(batch) for _ in range(2))
-    board.begin(first)
-    board.end(first.batch)
+    attempts.begin(first)
+    attempts.end(first.batch)
     time.sleep(0.2)
-    assert board.take() == []
-    board.begin(first)
-    assert board.begin(second) == []
-    board.end(second.batch)
+    assert attempts.take() == []
+    attempts.begin(first)
+    assert attempts.begin(second) == []
+    attempts.end(second.batch)
     time.sleep(0.2)
-    assert board.take() == []
-    board.begin(second)
+    assert attempts.take() == []
+    attempts.begin(second)
     time.sleep(0.2)
-    assert board.take() == [second]
-    assert board.take() == []
+    assert attempts.take() == [second]
+    assert attempts.take() == []

@@ -13,7 +13,7 @@ from rich.console import Console
 from support.small_runs import SMALL
 
 from signdpo.config import ConfigError, load_config
-from signdpo.monitoring.progress import Meter
+from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import StalledError, Watchdog
 from signdpo.pipeline.stage import RunContext
 from signdpo.training.fit import fit
@@ -31,9 +31,11 @@ def test_a_stage_that_waits_for_resources_says_which_and_ends() -> None:
     resources = load_config(None, [*IMPATIENT, "resources.give_up_seconds=4"]).resources
     waiting = never.remote()
     watchdog = Watchdog(console, resources)
-    ray.get(watchdog.board.take.remote())  # it is there; on a busy machine that takes longer than this test is patient
+    ray.get(
+        watchdog.attempts.take.remote()
+    )  # it is there; on a busy machine that takes longer than this test is patient
     ended = r"give_up_seconds=4\).*Waiting for a place: 1 100 CPU.*Start the same command"
-    with pytest.raises(StalledError, match=ended), Meter(console, "", total=1, unit="clips", watchdog=watchdog):
+    with pytest.raises(StalledError, match=ended), StageProgress(console, "", total=1, unit="clips", watchdog=watchdog):
         ray.get(waiting)
     printed = console.file.getvalue()
     assert "nothing has been reported for" in printed
@@ -46,7 +48,7 @@ def test_a_stage_that_waits_for_resources_says_which_and_ends() -> None:
 def test_a_stage_that_reports_is_left_alone() -> None:
     console = Console(file=StringIO())
     resources = load_config(None, [*IMPATIENT, "resources.give_up_seconds=1.5"]).resources
-    with Meter(console, "working", total=30, unit="clips", watchdog=Watchdog(console, resources)) as meter:
+    with StageProgress(console, "working", total=30, unit="clips", watchdog=Watchdog(console, resources)) as meter:
         for done in range(30):
             time.sleep(0.1)
             meter.update(done)

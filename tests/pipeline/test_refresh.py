@@ -25,7 +25,7 @@ from signdpo.pipeline.actors import FollowPolicy
 from signdpo.pipeline.stages.align import BLOCKS_AHEAD, follower
 from signdpo.training import versions
 from signdpo.training.dpo import PreferenceStep
-from signdpo.training.versions import Follower, PolicyBoard, Publisher
+from signdpo.training.versions import Follower, Publisher, WeightStore
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
@@ -48,11 +48,11 @@ def followed(small_run: SmallRun) -> list[dict[str, Any]]:
     arguments = arguments_of(small_run)
     store = ClipStore.load(str(small_run.directory / "clips"), "train", max_frames=256)
     schedule = Schedule(store.num_frames, epochs=2, batch_size=16, workers=1, seed=1)
-    board: Any = PolicyBoard.remote()
-    following = (follower(board, small_run.config), "test", *arguments)
+    store: Any = WeightStore.remote()
+    following = (follower(store, small_run.config), "test", *arguments)
     stream = on_actors(store.stream(schedule.blocks()), FollowPolicy, following, small_run.config)
     model = Policy.load(arguments[1]).model
-    publisher = Publisher(board, model, every=2, step=0)
+    publisher = Publisher(store, model, every=2, step=0)
     (shard,) = ScheduledDataConfig().configure({"train": stream}, 1)
     batches: list[dict[str, Any]] = []
     for batch in shard["train"].iter_batches(batch_size=None, prefetch_batches=2):
@@ -131,27 +131,27 @@ def test_a_run_with_the_current_policy_reports_the_lag_of_its_rows(small_run: Sm
 
 
 def test_a_resumed_trainer_counts_versions_on_from_its_checkpoint() -> None:
-    board: Any = PolicyBoard.remote()
+    store: Any = WeightStore.remote()
     model = torch.nn.Linear(2, 2)
-    Publisher(board, model, every=4, step=0).advance(8)
-    assert ray.get(board.read.remote()).version == 8
-    ray.get(board.clear.remote())  # the worker group dies, its checkpoint is of step 5
-    board.advance.remote(9)  # a report of the dead trainer that comes late
-    assert ray.get(board.read.remote()).step is None
-    resumed = Publisher(board, model, every=4, step=5)
-    published = ray.get(board.read.remote())
+    Publisher(store, model, every=4, step=0).advance(8)
+    assert ray.get(store.read.remote()).version == 8
+    ray.get(store.clear.remote())  # the worker group dies, its checkpoint is of step 5
+    store.advance.remote(9)  # a report of the dead trainer that comes late
+    assert ray.get(store.read.remote()).step is None
+    resumed = Publisher(store, model, every=4, step=5)
+    published = ray.get(store.read.remote())
     assert (published.step, published.version) == (5, 5)
     torch.testing.assert_close(published.fetch(), dict(model.state_dict()))
     resumed.advance(6)
-    published = ray.get(board.read.remote())
+    published = ray.get(store.read.remote())
     assert (published.step, published.version) == (6, 5)
 
 
 def test_a_generator_waits_for_the_trainer_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(versions, "PATIENCE_SECONDS", 0.5)
-    board: Any = PolicyBoard.remote()
-    follower = Follower(board, ahead=2)
-    begun = threading.Timer(1.0, lambda: board.publish.remote(0, []))
+    store: Any = WeightStore.remote()
+    follower = Follower(store, ahead=2)
+    begun = threading.Timer(1.0, lambda: store.publish.remote(0, []))
     begun.start()
     began = time.monotonic()
     assert follower.wait(2).step == 0  # nothing may be made before there is a trainer

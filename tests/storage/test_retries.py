@@ -59,7 +59,7 @@ BUSY = OSError(errno.EBUSY, "please reduce your request rate")
 
 @pytest.fixture(autouse=True)
 def hurry(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    monkeypatch.setattr(retries, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(retries, "RETRY_SECONDS", 0.5)
     monkeypatch.setattr(retries, "FIRST_WAIT_SECONDS", 0.01)
     monkeypatch.setattr(retries, "LONGEST_WAIT_SECONDS", 0.05)
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))

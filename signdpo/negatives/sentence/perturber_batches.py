@@ -14,10 +14,10 @@ from signdpo.negatives.sentence.perturber import LanguagePerturber, pretrained_p
 from signdpo.negatives.sentence.rules import RulePerturber
 from signdpo.seeding import derive_seed
 
-Lesson = tuple[list[str], list[str]]  # sources and targets of a step
+PerturberBatch = tuple[list[str], list[str]]  # sources and targets of a step
 
 
-def new_learner(
+def new_perturber(
     config: PerturberConfig, tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_tokens: int, seed: int
 ) -> LanguagePerturber | ContinuationPerturber | EditPerturber:
     """The perturber the configuration names, not yet trained.
@@ -49,9 +49,9 @@ def count_steps(config: PerturberConfig, *, failures: int, texts: int) -> int:
     return (epochs_of(config) - config.epochs) * steps[0] + config.epochs * steps[1]
 
 
-def lessons_of(
+def perturber_batches(
     epoch: int, failures: Sequence[tuple[str, str]], texts: Sequence[str], config: PerturberConfig, *, seed: int
-) -> list[Lesson]:
+) -> list[PerturberBatch]:
     """The steps of an epoch, over all workers.
 
     A model from random weights first learns what a plausible wrong sentence mostly is, for `copy_epochs`: a

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from signdpo.config import HardnessConfig, NegativesConfig
 from signdpo.levels import SKELETON_LEVELS
-from signdpo.negatives.skeleton.negative import UNCHANGED, SkeletonNegative, Source, skeleton_negative
+from signdpo.negatives.skeleton.negative import UNCHANGED, ClipToPerturb, SkeletonNegative, skeleton_negative
 
 WEAKENING = 0.5  # factor of the strength after a negative that was too easy
 
@@ -50,7 +50,7 @@ class Band:
 
 
 @dataclass(frozen=True)
-class Settled:
+class DrawnNegative:
     """A skeleton negative that is not drawn again.
 
     Args:
@@ -66,15 +66,15 @@ class Settled:
     accepted: bool
 
 
-def settle(
-    sources: Sequence[Source],
+def draw_within_band(
+    sources: Sequence[ClipToPerturb],
     chosen: Tensor,
     bands: Sequence[Band],
     score: Score,
     config: NegativesConfig,
     *,
     noise: float,
-) -> list[dict[str, Settled]]:
+) -> list[dict[str, DrawnNegative]]:
     """The skeleton negatives of a batch of clips; those of a clip depend on no other clip.
 
     Args:
@@ -90,7 +90,7 @@ def settle(
     Returns:
         Level -> negative for each clip.
     """
-    settled: list[dict[str, Settled]] = [{} for _ in sources]
+    settled: list[dict[str, DrawnNegative]] = [{} for _ in sources]
     strengths = {(row, level): config.strength[level] for row in range(len(sources)) for level in SKELETON_LEVELS}
     for redraw in range(config.hardness.redraws + 1):
         drawn = {
@@ -104,7 +104,7 @@ def settle(
             if not accepted and negative.operation != UNCHANGED and redraw < config.hardness.redraws:
                 strengths[row, level] = bands[row].adjusted(negative.strength, margin)
             else:
-                settled[row][level] = Settled(negative, margin, redraw, accepted)
+                settled[row][level] = DrawnNegative(negative, margin, redraw, accepted)
         if not strengths:
             break
     return settled
@@ -112,7 +112,7 @@ def settle(
 
 def _margins(
     drawn: Mapping[tuple[int, str], SkeletonNegative],
-    sources: Sequence[Source],
+    sources: Sequence[ClipToPerturb],
     chosen: Tensor,
     bands: Sequence[Band],
     score: Score,

@@ -33,7 +33,7 @@ def needs_donors(config: NegativesConfig) -> bool:
 
 
 @dataclass(frozen=True)
-class Source:
+class ClipToPerturb:
     """What the skeleton negatives of a clip are made of.
 
     Args:
@@ -72,7 +72,7 @@ class SkeletonNegative:
 
 
 def skeleton_negative(
-    source: Source, level: str, config: NegativesConfig, *, strength: float, redraw: int = 0
+    source: ClipToPerturb, level: str, config: NegativesConfig, *, strength: float, redraw: int = 0
 ) -> SkeletonNegative:
     """Make one skeleton negative; the same for equal arguments, wherever and whenever it is made."""
     rng = generator(*source.seed, level, redraw)

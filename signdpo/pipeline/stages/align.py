@@ -28,7 +28,7 @@ from signdpo.pipeline.stage import Outputs, RunContext
 from signdpo.storage.files import fetch_folder
 from signdpo.training.fit import fit, keep_best
 from signdpo.training.ledger import check_ledger
-from signdpo.training.versions import Follower, PolicyBoard
+from signdpo.training.versions import Follower, WeightStore
 
 BLOCKS_AHEAD = 4  # of each generator that follows the policy: one in the making, the rest for uneven steps
 WARM_STEPS = 3  # first batches, which wait for the generators to load their models
@@ -56,11 +56,11 @@ def align(
     schedule = alignment_schedule(config, store)
     made = (context.name, *_generator_arguments(context, before))
     watchdog = Watchdog(context.console, config.resources)
-    hangs, cache, board, ledger = watchdog.board, None, None, context.path("align", f"ledger-{key}")
+    hangs, cache, board, ledger = watchdog.attempts, None, None, context.path("align", f"ledger-{key}")
     if config.negatives.mode == "cached":
         cache = alignment_cache(context, before, store)
     if config.negatives.policy == "current":
-        board = PolicyBoard.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
+        board = WeightStore.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
 
     def stream(step: int) -> ray.data.Dataset:
         blocks = schedule.blocks(step)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from signdpo.corpora.ingest import commonest_reasons, ingest
 from signdpo.corpora.registry import open_source
 from signdpo.data.clips import read_quarantine
-from signdpo.monitoring.progress import Meter
+from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.pipeline.stage import Outputs, RunContext
 
@@ -14,7 +14,7 @@ def prepare(context: RunContext, before: dict[str, Outputs], key: str) -> Output
     """Ingest the corpus into `clips`."""
     corpus, directory = context.config.corpus, context.path("clips")
     watchdog = Watchdog(context.console, context.config.resources)
-    with Meter(context.console, "clips", total=None, unit="clips", watchdog=watchdog) as meter:
+    with StageProgress(context.console, "clips", total=None, unit="clips", watchdog=watchdog) as meter:
         manifest = ingest(
             open_source(corpus), directory, corpus, progress=lambda done, total: meter.update(done, total=total)
         )

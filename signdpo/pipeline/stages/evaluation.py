@@ -10,7 +10,7 @@ from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
 from signdpo.evaluation.metrics import score
 from signdpo.evaluation.significance import paired_bootstrap
-from signdpo.monitoring.progress import Meter
+from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.pipeline.actors import Translate
 from signdpo.pipeline.stage import Outputs, RunContext
@@ -48,9 +48,9 @@ def translate_splits(context: RunContext, policies: dict[str, str]) -> dict[str,
     schedule = Schedule(store.num_frames, epochs=1, batch_size=size, workers=1, seed=config.seed, shuffle=False)
     watchdog = Watchdog(context.console, config.resources)
     stream, name = store.stream(schedule.blocks()), f"{context.name}-evaluation"
-    translated = on_actors(stream, Translate, (config, policies), config, watchdog.board, name=name)
+    translated = on_actors(stream, Translate, (config, policies), config, watchdog.attempts, name=name)
     rows: dict[str, dict[str, Any]] = {}
-    with Meter(context.console, "evaluation", total=len(store), unit="clips", watchdog=watchdog) as meter:
+    with StageProgress(context.console, "evaluation", total=len(store), unit="clips", watchdog=watchdog) as meter:
         for batch in translated.iter_batches(batch_size=None, batch_format="pyarrow"):
             for row in batch.to_pylist():
                 if row["id"] in rows:

@@ -17,7 +17,7 @@ from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import read_clips
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
-from signdpo.monitoring.progress import Meter
+from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.negatives.sentence.perturber_batches import count_steps
 from signdpo.negatives.sentence.rules import RULES_FILE, RulePerturber
@@ -147,9 +147,9 @@ def mine_hypotheses(context: RunContext, policy: str) -> list[dict[str, Any]]:
     blocks = [replace(block, rows=chosen[block.rows]) for block in schedule.blocks()]
     watchdog = Watchdog(context.console, config.resources)
     stream, name = store.stream(blocks), f"{context.name}-mining"
-    mined = on_actors(stream, MineHypotheses, (config, policy), config, watchdog.board, name=name)
+    mined = on_actors(stream, MineHypotheses, (config, policy), config, watchdog.attempts, name=name)
     rows: list[dict[str, Any]] = []
-    with Meter(context.console, "mining", total=len(chosen), unit="clips", watchdog=watchdog) as meter:
+    with StageProgress(context.console, "mining", total=len(chosen), unit="clips", watchdog=watchdog) as meter:
         for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):
             rows.extend(batch.to_pylist())
             meter.update(len(rows) // settings.samples_per_clip)

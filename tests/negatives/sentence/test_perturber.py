@@ -12,7 +12,7 @@ from signdpo.models.tokenizer import train_tokenizer
 from signdpo.negatives.sentence.continuations import ContinuationPerturber
 from signdpo.negatives.sentence.edits import EditPerturber
 from signdpo.negatives.sentence.perturber import LanguagePerturber, Perturber, load_perturber, pretrained_perturber
-from signdpo.negatives.sentence.perturber_batches import count_steps, epochs_of, lessons_of
+from signdpo.negatives.sentence.perturber_batches import count_steps, epochs_of, perturber_batches
 from signdpo.negatives.sentence.rules import RulePerturber
 from signdpo.text.units import folded, split_units
 
@@ -168,7 +168,7 @@ def test_a_tokenizer_without_an_end_is_refused(tmp_path: Path) -> None:
 def test_warm_up_comes_before_the_failures(architecture: str) -> None:
     config = PerturberConfig(architecture=architecture, copy_epochs=1, epochs=2, batch_size=2)
     failures = [(TEXTS[0], TEXTS[1]), (TEXTS[1], TEXTS[2]), (TEXTS[2], TEXTS[0])]
-    epochs = [lessons_of(epoch, failures, TEXTS, config, seed=1) for epoch in range(epochs_of(config))]
+    epochs = [perturber_batches(epoch, failures, TEXTS, config, seed=1) for epoch in range(epochs_of(config))]
     assert sum(map(len, epochs)) == count_steps(config, failures=3, texts=5)
     for sources, targets in epochs[0]:
         assert set(targets) <= set(TEXTS)

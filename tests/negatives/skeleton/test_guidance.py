@@ -8,7 +8,7 @@ from signdpo.config import Config, Guidance, NegativesConfig, load_config
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.negatives.seeding import generator
 from signdpo.negatives.skeleton.guidance import area, region_of, salient_parts, salient_windows
-from signdpo.negatives.skeleton.negative import Source, skeleton_negative
+from signdpo.negatives.skeleton.negative import ClipToPerturb, skeleton_negative
 from signdpo.negatives.skeleton.region import Region
 from signdpo.skeleton.layout import PARTS
 
@@ -142,7 +142,7 @@ def test_a_random_region_depends_on_its_seed_alone() -> None:
 
 def test_guidance_is_read_where_negatives_are_made() -> None:
     keypoints = torch.rand(FRAMES, 69, 3, generator=torch.Generator().manual_seed(0)).half().float()
-    source = Source("clip", "A sentence.", keypoints, peaked(), RIGHT_HAND, (1, 0, "clip"))
+    source = ClipToPerturb("clip", "A sentence.", keypoints, peaked(), RIGHT_HAND, (1, 0, "clip"))
     for level in LOCAL:
         made = {
             guidance: skeleton_negative(source, level, negatives_config(f"guidance={guidance}"), strength=1.0)

@@ -9,21 +9,23 @@ from torch import Tensor
 
 from signdpo.config import Config, ConfigError, HardnessConfig, NegativesConfig, load_config
 from signdpo.levels import LEVELS, SKELETON_LEVELS
-from signdpo.negatives.skeleton.hardness import Band, Settled, settle
-from signdpo.negatives.skeleton.negative import UNCHANGED, Source
+from signdpo.negatives.skeleton.hardness import Band, DrawnNegative, draw_within_band
+from signdpo.negatives.skeleton.negative import UNCHANGED, ClipToPerturb
 from signdpo.negatives.statistics import batch_statistics, run_statistics
 
 FRAMES, CLIPS = 24, 6
 
 
-def sources(count: int = CLIPS) -> list[Source]:
+def sources(count: int = CLIPS) -> list[ClipToPerturb]:
     made = []
     for row in range(count):
         keypoints = torch.rand(FRAMES, 69, 3, generator=torch.Generator().manual_seed(row)) * 0.8 - 0.4
         keypoints[..., 2] = 1.0
         parts = torch.tensor([0.3, 0.1, 0.5, 0.1])
         made.append(
-            Source(f"clip {row}", "text", keypoints.half().float(), torch.arange(FRAMES).float(), parts, (1, 0, row))
+            ClipToPerturb(
+                f"clip {row}", "text", keypoints.half().float(), torch.arange(FRAMES).float(), parts, (1, 0, row)
+            )
         )
     return made
 
@@ -48,13 +50,13 @@ class Displacement:
 
 def settled_by(
     score: Displacement, config: NegativesConfig = CONFIG, band: Band | None = None, noise: float = 0.0
-) -> list[dict[str, Settled]]:
+) -> list[dict[str, DrawnNegative]]:
     hardness = config.hardness
     bands = [band or Band(hardness.min_margin, hardness.max_margin)] * CLIPS
-    return settle(sources(), torch.zeros(CLIPS), bands, score, config, noise=noise)
+    return draw_within_band(sources(), torch.zeros(CLIPS), bands, score, config, noise=noise)
 
 
-def every(result: list[dict[str, Settled]]) -> list[Settled]:
+def every(result: list[dict[str, DrawnNegative]]) -> list[DrawnNegative]:
     assert all(set(row) == set(SKELETON_LEVELS) for row in result)
     return [settled for row in result for settled in row.values()]
 
@@ -105,8 +107,8 @@ def test_rounding_of_scores_never_decides() -> None:
 def test_a_clip_that_nothing_changes_is_masked_and_not_drawn_again() -> None:
     score = Displacement(1.0)
     score.clips = [torch.zeros(FRAMES, 69, 3)]
-    still = Source("clip", "text", score.clips[0], torch.ones(FRAMES), torch.ones(4) / 4, (1, 0, "clip"))
-    (settled,) = settle([still], torch.zeros(1), [Band(-1.0, 1.0)], score, CONFIG, noise=0.0)
+    still = ClipToPerturb("clip", "text", score.clips[0], torch.ones(FRAMES), torch.ones(4) / 4, (1, 0, "clip"))
+    (settled,) = draw_within_band([still], torch.zeros(1), [Band(-1.0, 1.0)], score, CONFIG, noise=0.0)
     assert [(each.accepted, each.redraws) for each in settled.values()] == [(False, 0)] * 4
 
 

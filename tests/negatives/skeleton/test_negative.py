@@ -12,7 +12,13 @@ from signdpo.data.clips import read_clips
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.negatives.seeding import generator
 from signdpo.negatives.skeleton.donors import NO_DONORS, DonorPool
-from signdpo.negatives.skeleton.negative import UNCHANGED, SkeletonNegative, Source, needs_donors, skeleton_negative
+from signdpo.negatives.skeleton.negative import (
+    UNCHANGED,
+    ClipToPerturb,
+    SkeletonNegative,
+    needs_donors,
+    skeleton_negative,
+)
 
 FRAMES = 30
 CONFIG = Config().negatives
@@ -27,13 +33,13 @@ def random_clip(seed: int) -> Tensor:
 DONORS = DonorPool(["a", "b", "c"], ["One.", "Two.", "two."], [random_clip(seed) for seed in (1, 2, 3)])
 
 
-def source(epoch: int = 0, keypoints: Tensor | None = None) -> Source:
+def source(epoch: int = 0, keypoints: Tensor | None = None) -> ClipToPerturb:
     frames, parts = torch.arange(FRAMES).float(), torch.tensor([0.2, 0.1, 0.6, 0.1])
     clip = random_clip(0) if keypoints is None else keypoints
-    return Source("clip", "Zero.", clip, frames, parts, (1, epoch, "clip"), DONORS)
+    return ClipToPerturb("clip", "Zero.", clip, frames, parts, (1, epoch, "clip"), DONORS)
 
 
-def negatives_of(made_from: Source, redraw: int = 0) -> dict[str, SkeletonNegative]:
+def negatives_of(made_from: ClipToPerturb, redraw: int = 0) -> dict[str, SkeletonNegative]:
     return {
         level: skeleton_negative(made_from, level, CONFIG, strength=0.8, redraw=redraw) for level in SKELETON_LEVELS
     }
