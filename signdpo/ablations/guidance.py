@@ -13,7 +13,7 @@ from torch import Tensor
 from signdpo.ablations.ratios import Ratio, ratio_of_means
 from signdpo.config import Guidance, NegativesConfig
 from signdpo.data.clips import keypoints_of
-from signdpo.levels import SKELETON_LEVELS
+from signdpo.levels import BY_NAME
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.models.translator import IGNORED
@@ -25,7 +25,7 @@ from signdpo.negatives.skeleton.operations import perturb
 from signdpo.negatives.skeleton.salience import measure_salience
 
 GUIDANCES: Final[tuple[Guidance, ...]] = get_args(Guidance)
-LOCAL_LEVELS: Final = tuple(level for level in SKELETON_LEVELS if level.endswith("local"))
+LOCAL_LEVELS: Final = tuple(name for name, level in BY_NAME.items() if level.scope == "local")
 MIXTURE: Final = "mixture"  # the operations of a level together, by their weights
 BATCH: Final = 16
 

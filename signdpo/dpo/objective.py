@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from signdpo.config import DpoConfig
-from signdpo.levels import LEVELS
+from signdpo.levels import BY_NAME, LEVELS
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def multi_level_objective(
     nll = -(policy.chosen / chosen_lengths).mean()
     total = config.mle_weight * nll
     for level in LEVELS:
-        length = language_lengths if level == "language" else chosen_lengths
+        length = language_lengths if BY_NAME[level].perturbs == "sentence" else chosen_lengths
         pair = _normalised(policy, reference, level, chosen_lengths, length, config)
         losses, chosen_rewards, rejected_rewards = preference_losses(
             *pair, beta=config.beta_of(level), loss=config.loss, label_smoothing=config.label_smoothing

@@ -10,6 +10,7 @@ import torch
 from signdpo.config import Config
 from signdpo.config.negatives import MINING
 from signdpo.data.clips import keypoints_of
+from signdpo.levels import BY_NAME
 from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy
 from signdpo.negatives.seeding import generator
@@ -89,9 +90,10 @@ class HypothesisMiner:
     def _distort(self, clip: torch.Tensor, seed: int) -> torch.Tensor:
         negatives, rng = self.config.negatives, generator(seed, "distort")
         choices = [
-            (weight, name, negatives.strength[level])
-            for level in ("spatial_global", "temporal_global")
-            for name, weight in negatives.operations[level].items()
+            (weight, name, negatives.strength[level.name])
+            for level in BY_NAME.values()
+            if level.scope == "global"
+            for name, weight in negatives.operations[level.name].items()
             if name not in DONOR_OPERATIONS  # a miner holds no other clips
         ]
         weights = torch.tensor([weight for weight, _, _ in choices], dtype=torch.float64)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from signdpo.config import NegativesConfig
+from signdpo.levels import BY_NAME
 from signdpo.negatives.seeding import integer
 from signdpo.negatives.skeleton.region import Region, Window
 from signdpo.skeleton.layout import PARTS
@@ -35,10 +36,10 @@ def region_of(
         config: the guidance, and the share of salience to cover.
         rng: the source of randomness of `guidance: random`, of nothing else.
     """
-    if level.endswith("global"):
+    if BY_NAME[level].scope == "global":
         return Region.whole(len(frames))
     share = config.salience.share
-    chosen = salient_parts(parts, share) if level == "spatial_local" else tuple(PARTS)
+    chosen = salient_parts(parts, share) if BY_NAME[level].axis == "space" else tuple(PARTS)
     guided = Region(salient_windows(frames, share), chosen)
     if config.guidance == "random":
         return random_region(guided, present, rng)
