@@ -21,7 +21,7 @@ from transformers import GenerationConfig, MT5Config, T5Config
 from signdpo.config import Config, ConfigError, load_config
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.policy import fresh_t5
-from signdpo.models.precision import allow_tensor_float32, autocast
+from signdpo.models.precision import autocast, set_up_precision
 from signdpo.models.translator import HEAD_IS_TIED, SignTranslator, SignTranslatorConfig
 from signdpo.negatives.skeleton.salience import measure_salience
 from signdpo.skeleton.layout import NUM_JOINTS
@@ -151,7 +151,7 @@ def measure(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     torch.set_float32_matmul_precision("highest")
-    allow_tensor_float32(device, precision)
+    set_up_precision(device, precision, key="--precisions")
     for _ in range(WARM_UP):
         step()
     began = _now(device)

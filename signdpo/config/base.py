@@ -19,6 +19,16 @@ class Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def resolved_precision(precision: Precision, *, use_gpu: bool) -> Literal["float32", "bfloat16"]:
+    """`auto` is bfloat16 on GPUs, and float32 on CPUs, where casting small matrices costs more than it saves.
+
+    Decided by the configuration alone, never by the machine: one configuration is one format on every node.
+    """
+    if precision == "auto":
+        return "bfloat16" if use_gpu else "float32"
+    return precision
+
+
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """A nested mapping as one of dotted keys."""
     leaves: dict[str, Any] = {}

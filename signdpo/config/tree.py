@@ -5,7 +5,7 @@ from __future__ import annotations
 import yaml
 from pydantic import model_validator
 
-from signdpo.config.base import Section
+from signdpo.config.base import Section, resolved_precision
 from signdpo.config.corpus import CorpusConfig
 from signdpo.config.dpo import DpoConfig
 from signdpo.config.evaluation import EvaluationConfig
@@ -43,6 +43,16 @@ class Config(Section):
                 f"set corpus.stored_frames to more, for example {4 * self.corpus.max_frames}"
             )
         return self
+
+    @property
+    def pretrain_precision(self) -> str:
+        """What pre-training computes in: `float32` or `bfloat16`."""
+        return resolved_precision(self.pretrain.precision, use_gpu=self.resources.use_gpu)
+
+    @property
+    def dpo_precision(self) -> str:
+        """What log-probabilities are computed in, by trainers and generators alike: `float32` or `bfloat16`."""
+        return resolved_precision(self.dpo.precision, use_gpu=self.resources.use_gpu)
 
     def to_yaml(self) -> str:
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

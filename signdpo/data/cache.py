@@ -64,7 +64,7 @@ def deciding_settings(config: Config) -> dict[str, Any]:
         "corpus.max_frames": config.corpus.max_frames,
         "corpus.shard_rows": config.corpus.shard_rows,  # donors are drawn shard by shard
         "policy.max_text_tokens": config.policy.max_text_tokens,
-        "dpo.precision": config.dpo.precision,
+        "dpo.precision": config.dpo_precision,
         "dpo.epochs": config.dpo.epochs,
         "seed": config.seed,
         **flat(negatives, "negatives"),

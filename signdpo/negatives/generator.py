@@ -19,7 +19,7 @@ from signdpo.data.clips import keypoints_of
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy, hash_weights
-from signdpo.models.precision import allow_tensor_float32, autocast, uses_bfloat16
+from signdpo.models.precision import autocast, set_up_precision
 from signdpo.models.translator import IGNORED, Encoded, SignTranslator
 from signdpo.negatives.sentence.perturber import load_perturber
 from signdpo.negatives.sentence.sampling import SeededSampling
@@ -57,7 +57,7 @@ class NegativeGenerator:
         torch.set_num_threads(1)
         self.config = config
         self.device = torch.device("cuda" if config.resources.use_gpu and torch.cuda.is_available() else "cpu")
-        allow_tensor_float32(self.device, config.dpo.precision)
+        set_up_precision(self.device, config.dpo_precision, key="dpo.precision")
         policy = Policy.load(fetch_folder(reference))
         self.reference, self.reference_hash = reference, reference_hash
         self._check_reference(policy.hash())
@@ -165,7 +165,7 @@ class NegativeGenerator:
     @torch.no_grad()
     def _encode(self, model: SignTranslator, clips: list[Tensor]) -> Encoded:
         keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
-        with autocast(self.device, self.config.dpo.precision):
+        with autocast(self.device, self.config.dpo_precision):
             return model.encode(keypoints, mask)
 
     def _rejected_sentences(self, texts: list[str], encoded: Encoded, seeds: list[tuple[int, int, str]]) -> list[str]:
@@ -201,7 +201,7 @@ class NegativeGenerator:
     def _fluencies(self, encoded: Encoded, sentences: list[str]) -> list[float]:
         """Mean log-probability a token of each sentence under the guiding policy, given its row's clip."""
         labels = tokenize(self.tokenizer, sentences, max_tokens=self.config.policy.max_text_tokens).to(self.device)
-        with autocast(self.device, self.config.dpo.precision):
+        with autocast(self.device, self.config.dpo_precision):
             logps = self.guide.logps(encoded, labels)
         return (logps / (labels != IGNORED).sum(-1)).tolist()
 
@@ -216,7 +216,7 @@ class NegativeGenerator:
             wanted = labels[torch.tensor(rows, device=labels.device)]
             return self._logps(clips, wanted[:, : int(lengths[rows].max())])
 
-        noise = SCORE_NOISE_BFLOAT16 if uses_bfloat16(self.device, self.config.dpo.precision) else SCORE_NOISE
+        noise = SCORE_NOISE_BFLOAT16 if self.config.dpo_precision == "bfloat16" else SCORE_NOISE
         return draw_within_band(sources, chosen, bands, score, settings, noise=noise)
 
     @torch.no_grad()
@@ -226,7 +226,7 @@ class NegativeGenerator:
         A wrong sentence is wrong whatever it costs: where the reference prefers it, all the more to learn.
         """
         wrong = tokenize(self.tokenizer, rejected, max_tokens=self.config.policy.max_text_tokens).to(self.device)
-        with autocast(self.device, self.config.dpo.precision):
+        with autocast(self.device, self.config.dpo_precision):
             scores = [self.model.logps(encoded, sentences).float().cpu() for sentences in (labels, wrong)]
         return scores[0], scores[1]
 
@@ -234,5 +234,5 @@ class NegativeGenerator:
     def _logps(self, clips: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Reference log-probability of a sentence under each clip, `(n,)` float32."""
         keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
-        with autocast(self.device, self.config.dpo.precision):
+        with autocast(self.device, self.config.dpo_precision):
             return self.model.logps(self.model.encode(keypoints, mask), labels).float().cpu()

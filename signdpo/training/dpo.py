@@ -20,7 +20,7 @@ from signdpo.dpo.objective import Logps, multi_level_objective
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
-from signdpo.models.precision import allow_tensor_float32, autocast
+from signdpo.models.precision import autocast, set_up_precision
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.monitoring.recorders import wait_counter
 from signdpo.negatives.generator import ReferenceMismatchError
@@ -72,7 +72,7 @@ def train_dpo(settings: dict[str, Any]) -> None:
     policy = Policy.load(fetch_folder(settings["reference"]))
     check_reference(policy.hash(), settings["reference_hash"], settings["reference"])
     policy.model.to(device)
-    allow_tensor_float32(device, config.dpo.precision)
+    set_up_precision(device, config.dpo_precision, key="dpo.precision")
     state = new_state(policy, config.dpo, settings)
     # No dropout, and BatchNorm frozen: at step zero the policy must score exactly as the reference did.
     policy.model.eval()
@@ -135,7 +135,7 @@ def preference_loss(
     sentences = [str(text) for column in ("text", "rejected_text") for text in batch[column]]
     labels = tokenize(policy.tokenizer, sentences, max_tokens=config.policy.max_text_tokens).to(device)
     labels = labels.view(2, len(batch["id"]), -1)
-    with autocast(device, config.dpo.precision):
+    with autocast(device, config.dpo_precision):
         scores = parallel(keypoints, mask, labels).float()
     reference = torch.tensor(np.stack(batch["reference_logps"]), device=device).T  # (6, batch)
     valid = torch.tensor(np.stack(batch["valid"]), device=device).T  # (5, batch)

@@ -13,7 +13,7 @@ from signdpo.data.clips import keypoints_of, read_clips
 from signdpo.data.feed import StepBatches
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
-from signdpo.models.precision import allow_tensor_float32, autocast
+from signdpo.models.precision import autocast, set_up_precision
 from signdpo.models.translator import IGNORED, SignTranslator
 from signdpo.monitoring.recorders import wait_counter
 from signdpo.storage.files import fetch_folder
@@ -49,7 +49,7 @@ def train_mle(settings: dict[str, Any]) -> None:
     torch.manual_seed(config.seed + rank_and_world()[0])
     policy = Policy.load(fetch_folder(settings["initial"]))
     policy.model.to(device)
-    allow_tensor_float32(device, config.pretrain.precision)
+    set_up_precision(device, config.pretrain_precision, key="pretrain.precision")
     state = new_state(policy, config.pretrain, settings)
     step = LikelihoodStep(policy.model, label_smoothing=config.pretrain.label_smoothing)
     parallel = ray.train.torch.prepare_model(step, parallel_strategy_kwargs={"find_unused_parameters": False})
@@ -57,7 +57,7 @@ def train_mle(settings: dict[str, Any]) -> None:
     feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
     policy.model.train()
     for batch in feed:
-        with autocast(device, config.pretrain.precision):
+        with autocast(device, config.pretrain_precision):
             loss = parallel(*_collate(batch, policy, config, device))
         update = state.update(loss, clip_grad_norm=config.pretrain.clip_grad_norm)
         metrics = {"step": state.step, "epoch": int(batch["epoch"][0]), "loss": float(loss.detach()), **update}
