@@ -30,10 +30,10 @@ from signdpo.ablations.guidance import GUIDANCES, score_guidance
 from signdpo.ablations.ratios import Ratio
 from signdpo.ablations.salience import SalienceScores, contrasts, score_salience
 from signdpo.config import Config, ConfigError, SalienceConfig, load_config
-from signdpo.console import open_console
 from signdpo.data.clips import read_clips
 from signdpo.models.policy import Policy
 from signdpo.monitoring.progress import StageProgress
+from signdpo.pipeline.commands import open_console
 from signdpo.storage.files import fetch_folder, join
 
 # One thing changed at a time from what the run is configured to do.

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from evaluate import read_sentences
 from rich.console import Console
 from rich.table import Table
 
 from signdpo.ablations.failures import STATISTICS, distances, failure_statistics
 from signdpo.config import PerturberConfig
 from signdpo.corpora.unpickling import load_pickle
+from signdpo.evaluation.text_files import read_sentences
 from signdpo.models.tokenizer import train_tokenizer
 from signdpo.negatives.sentence.perturber import Perturber
 from signdpo.negatives.sentence.perturber_batches import epochs_of, new_perturber, perturber_batches

@@ -9,29 +9,27 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
+
+from rich.console import Console
 
 from signdpo.cluster.plan import refuse_early
 from signdpo.config import load_config
-from signdpo.console import open_console
-from signdpo.pipeline.exit_codes import exit_code
+from signdpo.pipeline.commands import add_options, new_parser, run_job
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--config", default=None, metavar="FILE", help="YAML, for example jobs/configs/default.yaml")
-    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="override one key; repeatable")
-    parser.add_argument("--run-dir", default="runs/default", metavar="DIR", help="local path or URI (runs/default)")
-    arguments = parser.parse_args()
-    console = open_console()
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = new_parser(__doc__)
+    add_options(parser, "--config", "--set", "--run-dir", run_dir="runs/default")
+    return run_job(parser, align, arguments)
 
-    def work() -> None:
-        config = load_config(arguments.config, arguments.set)
-        refuse_early(config)
-        from signdpo.pipeline.run import run  # imports for seconds
 
-        run(config, arguments.run_dir, console)
+def align(options: argparse.Namespace, console: Console) -> None:
+    config = load_config(options.config, options.set)
+    refuse_early(config)
+    from signdpo.pipeline.run import run  # imports for seconds
 
-    return exit_code(work, console)
+    run(config, options.run_dir, console)
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import yaml
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from signdpo.config.base import Section, resolved_precision
 from signdpo.config.corpus import CorpusConfig
@@ -16,7 +16,7 @@ from signdpo.config.tracking import TrackingConfig
 
 
 class Config(Section):
-    seed: int = 1
+    seed: int = Field(default=1, ge=0)
     corpus: CorpusConfig = CorpusConfig()
     policy: PolicyConfig = PolicyConfig()
     pretrain: PretrainConfig = PretrainConfig()

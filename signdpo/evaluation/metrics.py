@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 from sacrebleu.metrics import BLEU, CHRF
 
@@ -61,7 +61,7 @@ class Scores:
     exact: float
     signature: str
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, float | str]:
         """Plain numbers and the signature, ready for JSON."""
         return asdict(self)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from sacrebleu.metrics import BLEU
@@ -37,7 +37,13 @@ class PairedBootstrap:
     samples: int
     seed: int
 
-    def to_dict(self) -> dict[str, Any]:
+    def __str__(self) -> str:
+        return (
+            f"{self.delta:+.2f} (95 % interval {self.confidence_low:+.2f} to {self.confidence_high:+.2f}), "
+            f"p = {self.p_value:.4f}, paired bootstrap with {self.samples} samples, seed {self.seed}"
+        )
+
+    def to_dict(self) -> dict[str, float | str]:
         return asdict(self)
 
 

@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
 import pytest
-
-JOB = Path(__file__).resolve().parents[2] / "jobs" / "evaluate.py"
+from support.jobs import load_job
 
 
 @pytest.fixture(scope="module")
 def job() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("evaluate_job", JOB)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_job("evaluate")
 
 
 def write(path: Path, *lines: str) -> str:
@@ -83,13 +78,13 @@ def test_files_that_do_not_match_are_refused_with_the_place(
 ) -> None:
     options = ["--hypotheses", write(tmp_path / "h", *hypotheses), "--references", write(tmp_path / "r", *references)]
     assert job.main([*options, "--language", "en"]) == 2
-    assert message in capsys.readouterr().err
+    assert message in capsys.readouterr().out
 
 
 def test_a_missing_file_is_named(job: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = str(tmp_path / "missing.txt")
     assert job.main(["--hypotheses", missing, "--references", missing, "--language", "en"]) == 2
-    assert f"{missing}: there is no such file" in capsys.readouterr().err
+    assert f"{missing}: there is no such file" in capsys.readouterr().out
 
 
 def test_bleurt_is_a_row_where_it_is_installed(
@@ -98,10 +93,10 @@ def test_bleurt_is_a_row_where_it_is_installed(
     files = f"--hypotheses {write(tmp_path / 'h', 'a', 'b')} --references {write(tmp_path / 'r', 'a', 'c')}"
     arguments = f"{files} --language en --bleurt".split()
     assert job.main([*arguments, str(tmp_path / "nowhere")]) == 2
-    assert "there is no such folder" in capsys.readouterr().err
+    assert "there is no such folder" in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "bleurt.score", None)
     assert job.main([*arguments, str(tmp_path)]) == 2
-    assert "needs the package bleurt" in capsys.readouterr().err
+    assert "needs the package bleurt" in capsys.readouterr().out
 
     class Scorer:
         def __init__(self, checkpoint: str) -> None:

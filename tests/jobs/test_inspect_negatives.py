@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
+from support.jobs import load_job
 from support.small_runs import SmallRun
 
-from signdpo.report import examples
+from signdpo.report import gallery
 from signdpo.report.negatives import NegativeExample
 
-sys.path.insert(0, str(Path(__file__).parents[2] / "jobs"))
-import inspect_negatives
+inspect = load_job("inspect_negatives").main
 
 
-def run_job(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    monkeypatch.setattr(sys, "argv", ["inspect_negatives.py", *arguments])
-    return inspect_negatives.main()
-
-
-def test_the_gallery_of_a_run(small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_gallery_of_a_run(small_run: SmallRun, tmp_path: Path) -> None:
     chosen = ("--split", "dev", "--clips", "dev-00003", "dev-00001", "--gif")
-    assert run_job(monkeypatch, "--run-dir", str(small_run.directory), "--out", str(tmp_path), *chosen) == 0
+    assert inspect(["--run-dir", str(small_run.directory), "--out", str(tmp_path), *chosen]) == 0
     page = (tmp_path / "index.html").read_text()
     assert page.index("dev-00003") < page.index("dev-00001")
     assert page.count('<img src="dev-0000') == 2
@@ -36,21 +30,21 @@ def test_of_clips_of_like_length_the_one_with_most_levels_is_shown(
     small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown: list[NegativeExample] = []
-    monkeypatch.setattr(examples, "gallery", lambda title, found, *_: shown.extend(found) or "")
+    monkeypatch.setattr(gallery, "gallery", lambda title, found, *_: shown.extend(found) or "")
     choice = ("--run-dir", str(small_run.directory), "--out", str(tmp_path), "--split", "dev")
-    assert run_job(monkeypatch, *choice, "--count", "3") == 0
+    assert inspect([*choice, "--count", "3"]) == 0
     chosen = {example.id: len(example.left_out) for example in shown}
-    assert run_job(monkeypatch, *choice, "--clips", *(f"dev-{clip:05}" for clip in range(12))) == 0
+    assert inspect([*choice, "--clips", *(f"dev-{clip:05}" for clip in range(12))]) == 0
     left_out = [len(example.left_out) for example in shown[3:]]
     best = [4 * group + left_out[4 * group : 4 * group + 4].index(min(left_out[4 * group :][:4])) for group in range(3)]
     assert chosen == {f"dev-{clip:05}": left_out[clip] for clip in best}
 
 
 def test_a_clip_or_run_that_is_not_there_is_named(
-    small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    small_run: SmallRun, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = ("--out", str(tmp_path))
-    assert run_job(monkeypatch, "--run-dir", str(small_run.directory), "--clips", "nobody", *out) == 2
+    assert inspect(["--run-dir", str(small_run.directory), "--clips", "nobody", *out]) == 2
     assert "there is no clip nobody in split train" in capsys.readouterr().out
-    assert run_job(monkeypatch, "--run-dir", str(tmp_path), *out) == 2
+    assert inspect(["--run-dir", str(tmp_path), *out]) == 2
     assert "there is no run here" in capsys.readouterr().out

@@ -3,30 +3,19 @@
 from __future__ import annotations
 
 import pickle
-import runpy
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
+from support.jobs import load_job
 
-JOB = str(Path(__file__).resolve().parents[2] / "jobs" / "prepare.py")
-
-
-def run_job(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> Any:
-    monkeypatch.setattr(sys, "argv", ["prepare.py", *arguments])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(JOB, run_name="__main__")
-    return ended.value.code
+prepare = load_job("prepare").main
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_the_job_stores_a_corpus_and_prints_what_is_in_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_job_stores_a_corpus_and_prints_what_is_in_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     sizes = [f"--set=corpus.synthetic.{key}" for key in ("train_clips=6", "dev_clips=2", "test_clips=3")]
-    assert run_job(monkeypatch, "--out", str(tmp_path), "--picture", str(tmp_path / "clips.png"), *sizes) == 0
+    assert prepare(["--out", str(tmp_path), "--picture", str(tmp_path / "clips.png"), *sizes]) == 0
     assert (tmp_path / "clips.png").read_bytes().startswith(b"\x89PNG")
     printed = capsys.readouterr().out
     assert "train │ 6" in printed
@@ -35,11 +24,9 @@ def test_the_job_stores_a_corpus_and_prints_what_is_in_it(
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_missing_corpus_is_one_clear_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_missing_corpus_is_one_clear_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ["--set", "corpus.kind=uni_sign", "--set", f"corpus.root={tmp_path}/nowhere"]
-    assert run_job(monkeypatch, "--out", str(tmp_path / "clips"), *arguments) == 2
+    assert prepare(["--out", str(tmp_path / "clips"), *arguments]) == 2
     printed = capsys.readouterr().out
     assert "labels.train is missing" in printed
     assert "Traceback" not in printed
@@ -66,7 +53,7 @@ def test_a_check_reads_no_clip_and_tells_what_is_missing(
     write_uni_sign(tmp_path, missing)
     monkeypatch.setattr("signdpo.corpora.uni_sign.read_pose", None)
     arguments = ["--set=corpus.kind=uni_sign", f"--set=corpus.root={tmp_path}", "--set=corpus.max_bad_share=0.1"]
-    assert run_job(monkeypatch, "--check", *arguments) == code
+    assert prepare(["--check", *arguments]) == code
     printed = capsys.readouterr().out
     rows = {line.split()[1]: line.split("│")[2:-1] for line in printed.splitlines() if line.startswith("│")}
     counts = {split: [int(cell) for cell in cells] for split, cells in rows.items()}
@@ -79,12 +66,10 @@ def test_a_check_reads_no_clip_and_tells_what_is_missing(
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_the_summary_counts_missing_files_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_summary_counts_missing_files_apart(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_uni_sign(tmp_path, missing=2)
     arguments = ["--set=corpus.kind=uni_sign", f"--set=corpus.root={tmp_path}", "--set=corpus.max_bad_share=0.2"]
-    assert run_job(monkeypatch, "--out", str(tmp_path / "clips"), *arguments) == 0
+    assert prepare(["--out", str(tmp_path / "clips"), *arguments]) == 0
     printed = capsys.readouterr().out
     rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in printed.splitlines() if line.startswith("│")]
     assert [(split, clips, missing, rest) for split, clips, *_, missing, rest in rows] == [

@@ -1,0 +1,39 @@
+"""A folder of negatives to look at: a page, a PNG per clip, and a GIF where wanted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from signdpo.report.animation import save_animation
+from signdpo.report.examples import gallery
+from signdpo.report.negatives import NegativeExample, negative_figure
+
+
+def write_gallery(
+    folder: Path, examples: Sequence[NegativeExample], facts: Mapping[str, str], *, animated: bool
+) -> Path:
+    """Write the pictures, and `index.html` that shows them.
+
+    Args:
+        folder: made if it is not there.
+        examples: clips with their negatives.
+        facts: put above them on the page.
+        animated: whether each clip gets a GIF.
+
+    Returns:
+        The page.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    animations = {}
+    for example in examples:
+        name = re.sub(r"[^\w.-]", "_", example.id)
+        drawn = negative_figure(example, sentences=True)
+        drawn.savefig(folder / f"{name}.png", dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
+        if animated:
+            animations[example.id] = f"{name}.gif"
+            save_animation(example, folder / animations[example.id])
+    page = folder / "index.html"
+    page.write_text(gallery("Negatives", examples, facts, animations), encoding="utf-8")
+    return page

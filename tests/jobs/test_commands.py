@@ -1,0 +1,37 @@
+"""All jobs take their arguments and end in one way."""
+
+from __future__ import annotations
+
+import pytest
+from support.jobs import load_job
+
+MISTYPED = {
+    "align": ["--set", "dpo.bta=1"],
+    "tune": ["--set", "dpo.bta=1"],
+    "prepare": ["--check", "--set", "dpo.bta=1"],
+    "check_cluster": ["cluster.yaml", "--set", "dpo.bta=1"],
+    "inspect_negatives": ["--run-dir", "nowhere"],
+    "evaluate": [],
+}
+
+
+@pytest.mark.parametrize("name", MISTYPED)
+def test_what_a_person_must_change_is_one_message_and_code_2(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert load_job(name).main(MISTYPED[name]) == 2
+    printed = capsys.readouterr().out
+    assert printed.count("error: ") == 1
+    assert "did you mean dpo.beta?" in printed or "--run-dir" in printed
+
+
+def test_a_negative_seed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert load_job("align").main(["--set", "seed=-1"]) == 2
+    assert capsys.readouterr().out.startswith("error: seed: ")
+
+
+def test_every_job_has_its_documentation_as_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    for name in MISTYPED:
+        job = load_job(name)
+        with pytest.raises(SystemExit):
+            job.main(["--help"])
+        assert job.__doc__ is not None
+        assert job.__doc__.splitlines()[0] in capsys.readouterr().out
