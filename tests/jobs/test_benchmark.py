@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import json
-import runpy
-import sys
 from pathlib import Path
 
 import pytest
+from support.jobs import load_job
 
-JOB = str(Path(__file__).resolve().parents[2] / "jobs" / "benchmark.py")
-
-
-@pytest.fixture(autouse=True)
-def beside_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(Path(JOB).parent))
+benchmark = load_job("benchmark").main
 
 
 @pytest.mark.parametrize(
@@ -22,13 +16,10 @@ def beside_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
     [("preprocess", {"ratio", "largest difference"}), ("ingest", {"reading, clips/s", "reading and storing, clips/s"})],
 )
 def test_a_benchmark_prints_and_writes_its_figures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, figures: set[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, figures: set[str]
 ) -> None:
     arguments = ["--clips", "3", "--frames", "5", "--json", str(tmp_path / "figures.json")]
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", name, *arguments])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(JOB, run_name="__main__")
-    assert ended.value.code == 0
+    assert benchmark([name, *arguments]) == 0
     written = json.loads((tmp_path / "figures.json").read_text())
     assert figures | {"machine", "python", "numpy"} <= written.keys()
     assert written["clips"] == 3
@@ -37,14 +28,11 @@ def test_a_benchmark_prints_and_writes_its_figures(
 
 
 def test_the_policy_benchmark_measures_each_stage_and_format(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     small = ["corpus.max_frames=24", "policy.max_text_tokens=6", "evaluation.max_new_tokens=4"]
     arguments = [*(word for key in small for word in ("--set", key)), "--batches", "1", "--batch-sizes", "2"]
-    monkeypatch.setattr(sys, "argv", ["benchmark.py", "policy", *arguments, "--json", str(tmp_path / "figures.json")])
-    with pytest.raises(SystemExit) as ended:
-        runpy.run_path(JOB, run_name="__main__")
-    assert ended.value.code == 0
+    assert benchmark(["policy", *arguments, "--json", str(tmp_path / "figures.json")]) == 0
     written = json.loads((tmp_path / "figures.json").read_text())
     stages = {name.split(",")[0] for name in written if name.endswith("clips/s")}
     assert stages == {"pretrain", "align", "salience", "translate"}

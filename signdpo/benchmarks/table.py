@@ -1,0 +1,34 @@
+"""The benchmarks that are told how many clips of how many frames; `policy` has questions of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from signdpo.benchmarks.ingest import ingest
+from signdpo.benchmarks.measurement import Figures
+from signdpo.benchmarks.preprocess import preprocess
+from signdpo.benchmarks.search import TRIALS, search
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One benchmark.
+
+    Args:
+        run: clips, frames -> its figures.
+        description: a line for `--help`.
+        clips: how many by default.
+    """
+
+    run: Callable[[int, int], Figures]
+    description: str
+    clips: int
+
+
+BENCHMARKS: Final[Mapping[str, Benchmark]] = {
+    "preprocess": Benchmark(preprocess, "normalisation of clips, whole against frame by frame", 1000),
+    "ingest": Benchmark(ingest, "from pickles to Parquet, on one CPU", 500),
+    "search": Benchmark(search, f"a search of {TRIALS} trials against as many runs, all tiny: ten minutes", 120),
+}
