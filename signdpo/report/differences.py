@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import re
-from html import escape
 from typing import Final, NamedTuple
 
 # A word, a Chinese character or a single mark, with the spaces before it: joined, the tokens are the sentence again.
@@ -13,50 +12,30 @@ _TOKEN: Final = re.compile(rf"\s*(?:[{_HAN}]|[^\W{_HAN}]+(?:['’][^\W{_HAN}]+)*
 
 
 class Stretch(NamedTuple):
-    """Part of a sentence beside another sentence.
+    """Part of a sentence compared with another sentence.
 
     Args:
-        text: of the sentence, with the spaces before it; empty where the other says something in between.
-        differs: whether the other has something else in its place.
-        lacking: what the other has in its place; empty where they agree.
+        text: the words, with the spaces before them; empty where only the other sentence has words.
+        differs: whether the other sentence has something else in this place.
+        lacking: words of the other sentence in this place; empty where the two agree.
     """
 
     text: str
-    differs: bool
-    lacking: str
+    differs: bool = False
+    lacking: str = ""
 
 
 def stretches(sentence: str, other: str) -> list[Stretch]:
-    """A sentence cut where it begins or ends to differ from another; joined, the texts are the sentence again.
+    """A sentence cut where it begins or ceases to differ from another; joined, the texts are the sentence again.
 
-    Words are compared whole and without regard to case, Chinese character by character.
+    Words are compared whole and regardless of case, Chinese character by character.
     """
     tokens, others = _TOKEN.findall(sentence), _TOKEN.findall(other)
-    matcher = difflib.SequenceMatcher(None, _comparable(tokens), _comparable(others), autojunk=False)
+    ours, theirs = ([token.strip().lower() for token in side] for side in (tokens, others))
     found = []
-    for kind, start, end, other_start, other_end in matcher.get_opcodes():
+    for kind, start, end, first, last in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
         differs = kind != "equal"
-        lacking = "".join(others[other_start:other_end]).strip() if differs else ""
-        found.append(Stretch("".join(tokens[start:end]), differs, lacking))
+        found.append(
+            Stretch("".join(tokens[start:end]), differs, "".join(others[first:last]).strip() if differs else "")
+        )
     return found
-
-
-def mark_differences(sentence: str, other: str) -> str:
-    """`sentence` as HTML, with `<mark>` around what `other` does not have in that place.
-
-    Where `other` has words that the sentence lacks, an empty `<mark class="gap">` stands, whose tooltip tells them.
-    """
-    pieces = []
-    for text, differs, lacking in stretches(sentence, other):
-        if not differs:
-            pieces.append(escape(text))
-        elif not text:
-            pieces.append(f'<mark class="gap" title="missing: {escape(lacking)}"></mark>')
-        else:
-            words = text.lstrip()
-            pieces.append(f"{escape(text.removesuffix(words))}<mark>{escape(words)}</mark>")
-    return "".join(pieces)
-
-
-def _comparable(tokens: list[str]) -> list[str]:
-    return [token.strip().lower() for token in tokens]

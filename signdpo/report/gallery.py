@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from signdpo.report.animation import save_animation
-from signdpo.report.examples import gallery
+from signdpo.report.html import NegativeView, fill_template
 from signdpo.report.negatives import NegativeExample, negative_figure
 
 
@@ -17,9 +17,9 @@ def write_gallery(
     """Write the pictures, and `index.html` that shows them.
 
     Args:
-        folder: made if it is not there.
+        folder: where they go; made if it is not there.
         examples: clips with their negatives.
-        facts: put above them on the page.
+        facts: short facts above them on the page.
         animated: whether each clip gets a GIF.
 
     Returns:
@@ -37,3 +37,18 @@ def write_gallery(
     page = folder / "index.html"
     page.write_text(gallery("Negatives", examples, facts, animations), encoding="utf-8")
     return page
+
+
+def gallery(
+    title: str, examples: Sequence[NegativeExample], facts: Mapping[str, str], animations: Mapping[str, str]
+) -> str:
+    """A page of its own for negatives, as one string of HTML.
+
+    Args:
+        title: heading of the page.
+        examples: clips to show.
+        facts: short facts above them.
+        animations: id of a clip -> animated picture, a file beside the page; for any of the clips.
+    """
+    views = [NegativeView.of(example, animations.get(example.id, "")) for example in examples]
+    return fill_template("gallery.html.j2", title=title, facts=facts, negatives=views)

@@ -11,12 +11,11 @@ from matplotlib import font_manager
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.gridspec import GridSpec
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 
-from signdpo.levels import SKELETON_LEVELS
+from signdpo.levels import BY_NAME, SKELETON_LEVELS
 from signdpo.report.differences import Stretch, stretches
-from signdpo.report.svg import ACCENT, INK, LEVEL_COLOURS, report_style
+from signdpo.report.svg import ACCENT, INK, report_style
 from signdpo.skeleton.drawing import DRAWN_BONES
 from signdpo.skeleton.layout import PARTS
 from signdpo.skeleton.normalisation import to_picture
@@ -31,10 +30,10 @@ SENTENCES_HEIGHT: Final = 0.95
 CHINESE_FONTS: Final = ("Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "SimHei")
 ROUNDING: Final = 0.005  # clips are stored in half precision; hands and face are drawn at twice their coordinates
 
-NO_SENTENCE: Final = "(none of the candidates was a usable wrong sentence)"
-
 # Widths of the strokes of a skeleton, in points. Hands carry most of the meaning and are smallest.
 STROKES: Final = {"body": 1.3, "left_hand": 0.75, "right_hand": 0.75, "face": 0.45}
+
+Bounds = tuple[float, float, float, float]  # left, right, bottom and top of a picture
 
 
 @dataclass(frozen=True)
@@ -42,14 +41,14 @@ class NegativeExample:
     """One clip with its negatives.
 
     Attributes:
-        id: of the clip.
+        id: name of the clip.
         text: the chosen sentence.
-        rejected_text: the language negative.
+        rejected_text: the language negative; empty if there is none.
         keypoints: `(frames, 69, 3)` normalised x, y, confidence.
         perturbed: the same for each skeleton level that was made, those that were left out included.
         frame_salience: `(frames,)`, any non-negative scale.
         part_salience: `(4,)` for the parts in the order of `signdpo.skeleton.layout.PARTS`.
-        operations: what was done at each level.
+        operations: name of what was done at each level.
         reference_margins: the reference policy's log p(chosen) - log p(rejected) by level, in nats.
         left_out: levels that teach nothing for this clip: the reference does not notice them, or nothing was changed.
     """
@@ -65,9 +64,15 @@ class NegativeExample:
     reference_margins: Mapping[str, float]
     left_out: Collection[str] = ()
 
+    def sentences(self) -> tuple[list[Stretch], list[Stretch]]:
+        """The chosen and the rejected sentence, each cut where it differs from the other."""
+        if not self.rejected_text:
+            return [Stretch(self.text)], [Stretch("(none of the candidates was a usable wrong sentence)")]
+        return stretches(self.text, self.rejected_text), stretches(self.rejected_text, self.text)
+
 
 def negative_figure(example: NegativeExample, *, sentences: bool = False) -> Figure:
-    """The clean strip, the salience over the same time, and a strip a level: what differs, over a faint clean clip.
+    """The clean strip, the salience over the same time, and a strip per level: what differs, over a faint clean clip.
 
     What a level lost is dotted where it was. With `sentences` the chosen and the rejected one stand below, what differs
     in bold, for a picture that leaves its page.
@@ -75,71 +80,36 @@ def negative_figure(example: NegativeExample, *, sentences: bool = False) -> Fig
     levels = [level for level in SKELETON_LEVELS if level in example.perturbed]
     frames = moments(len(example.keypoints))
     clean = to_picture(example.keypoints)
+    bounds = bounds_of(clean)
     heights = [STRIP_HEIGHT, SALIENCE_HEIGHT, *[STRIP_HEIGHT] * len(levels)]
+    below = SENTENCES_HEIGHT if sentences else 0.0
+    height = sum(heights) + below
+    grid = {"left": LABEL_SHARE, "right": 1, "top": 1, "bottom": below / height, "hspace": 0, "height_ratios": heights}
     with report_style():
-        figure = Figure(figsize=(WIDTH, sum(heights) + (SENTENCES_HEIGHT if sentences else 0)))
-        grid = GridSpec(
-            len(heights),
-            1,
-            figure,
-            left=LABEL_SHARE,
-            right=1,
-            top=1,
-            bottom=SENTENCES_HEIGHT / figure.get_figheight() if sentences else 0,
-            hspace=0,
-            height_ratios=heights,
-        )
+        figure = Figure(figsize=(WIDTH, height))
         if sentences:
             _write_sentences(figure, example)
-        strips = [figure.add_subplot(grid[row, 0]) for row in range(len(heights))]
-        bounds = bounds_of(clean)
-
-        _draw_strip(strips[0], clean[frames], bounds, INK)
-        _draw_salient_parts(strips[0], clean[frames], bounds, example.part_salience)
-        _label(strips[0], "recorded", f"{len(clean)} frames", INK)
-        _draw_salience(strips[1], example.frame_salience, frames)
-        _label(strips[1], "salience", "over time", ACCENT)
-        for axes, level in zip(strips[2:], levels, strict=True):
+        recorded, salience, *strips = figure.subplots(len(heights), 1, gridspec_kw=grid)
+        _draw_strip(recorded, clean[frames], bounds, INK)
+        shares = example.part_salience / max(float(np.max(example.part_salience, initial=0)), 1e-12)
+        _draw_strip(recorded, clean[frames], bounds, ACCENT, alpha=shares, width=1.5)
+        _label(recorded, "recorded", f"{len(clean)} frames", INK)
+        _draw_salience(salience, example.frame_salience, frames)
+        _label(salience, "salience", "over time", ACCENT)
+        for axes, level in zip(strips, levels, strict=True):
             perturbed = to_picture(example.perturbed[level])
             changed, lost = differs(perturbed, clean), is_lost(perturbed, clean)
-            colour = LEVEL_COLOURS[level]
-            strength = 0.35 if level in example.left_out else 1.0
+            colour = BY_NAME[level].colour
+            alpha = 0.35 if level in example.left_out else 1.0
             _draw_strip(axes, clean[frames], bounds, INK, only=~lost[frames], alpha=0.25)
-            _draw_strip(axes, clean[frames], bounds, colour, only=lost[frames], alpha=strength, line=":")
-            _draw_strip(axes, perturbed[frames], bounds, colour, only=changed[frames], alpha=strength)
-            _draw_extent(axes, np.any(changed, axis=-1), colour, alpha=strength)
+            _draw_strip(axes, clean[frames], bounds, colour, only=lost[frames], alpha=alpha, line=":")
+            _draw_strip(axes, perturbed[frames], bounds, colour, only=changed[frames], alpha=alpha)
+            # A strip shows only some of the frames that were changed; a bar below it shows all.
+            spans = _spans(np.any(changed, axis=-1))
+            bar: dict[str, Any] = {"color": colour, "alpha": alpha, "linewidth": 2.2, "transform": axes.transAxes}
+            axes.plot(spans, np.full_like(spans, 0.02), clip_on=False, **bar)
             _label(axes, level.replace("_", " "), _detail(example, level), colour)
     return figure
-
-
-def _write_sentences(figure: Figure, example: NegativeExample) -> None:
-    installed = set(font_manager.get_font_names())
-    fonts = ["sans-serif", *(font for font in CHINESE_FONTS if font in installed)]
-    rejected, green = example.rejected_text, LEVEL_COLOURS["language"]
-    written = stretches(rejected, example.text) if rejected else [Stretch(NO_SENTENCE, differs=False, lacking="")]
-    lines = (
-        ("chosen", "", INK, stretches(example.text, rejected or example.text)),
-        ("language", _detail(example, "language"), green, written),
-    )
-    for line, (name, detail, colour, pieces) in enumerate(lines):
-        height = (0.7 - 0.28 * line) / figure.get_figheight()
-        figure.text(0.004, height, name, color=colour, weight="bold", va="bottom")
-        figure.text(0.004, height - 0.03 / figure.get_figheight(), detail, alpha=0.75, va="top")
-        style = {"size": 11.5, "family": fonts}
-        marked = {**style, "color": green, "weight": "bold"}
-        words: list[Artist] = [
-            TextArea(text, textprops=marked if differs else style) for text, differs, _ in pieces if text
-        ]
-        row = HPacker(children=words, align="baseline", pad=0, sep=0)
-        place: dict[str, Any] = {"bbox_to_anchor": (LABEL_SHARE, height), "bbox_transform": figure.transFigure}
-        figure.add_artist(AnchoredOffsetbox("lower left", child=row, frameon=False, pad=0, borderpad=0, **place))
-
-
-def _detail(example: NegativeExample, level: str) -> str:
-    operation = example.operations.get(level, "").replace("_", " ")
-    margin = example.reference_margins.get(level)
-    outcome = "" if margin is None else f"margin {margin:+.1f}"
-    return f"{operation}\n{'left out' if level in example.left_out else outcome}".strip()
 
 
 def moments(frames: int, count: int = MOMENTS) -> np.ndarray:
@@ -158,8 +128,8 @@ def is_lost(pictures: np.ndarray, others: np.ndarray) -> np.ndarray:
     return np.isnan(pictures).any(axis=-1) & ~np.isnan(others).any(axis=-1)
 
 
-def bounds_of(picture: np.ndarray) -> tuple[float, float, float, float]:
-    """Left, right, bottom and top of the clip, with a margin: all strips share them, so that sizes compare."""
+def bounds_of(picture: np.ndarray) -> Bounds:
+    """Bounds of the clip, with a margin: all strips share them, so that sizes compare."""
     points = picture[~np.isnan(picture).any(axis=-1)]
     if not len(points):
         return -1.0, 1.0, 1.0, -1.0
@@ -169,63 +139,57 @@ def bounds_of(picture: np.ndarray) -> tuple[float, float, float, float]:
     return left - margin, right + margin, bottom + margin, top - margin
 
 
+def bone_lines(pictures: np.ndarray, shown: np.ndarray) -> dict[str, np.ndarray]:
+    """The bones of skeletons as one line per part; a NaN after each bone lifts the pen.
+
+    Args:
+        pictures: `(skeletons, 69, 2)`.
+        shown: `(skeletons, 69)` bool; a bone is drawn if one of its ends is among these joints.
+
+    Returns:
+        part -> `(points, 2)`.
+    """
+    lines = {}
+    for part, joints in PARTS.items():
+        bones = np.array(DRAWN_BONES[part])
+        pieces = np.full((len(pictures), len(bones), 3, 2), np.nan)
+        pieces[:, :, :2] = pictures[:, joints][:, bones]
+        pieces[~shown[:, joints][:, bones].any(axis=-1)] = np.nan
+        lines[part] = pieces.reshape(-1, 2)
+    return lines
+
+
 def _draw_strip(
     axes: Axes,
     pictures: np.ndarray,
-    bounds: tuple[float, float, float, float],
+    bounds: Bounds,
     colour: str,
     *,
     only: np.ndarray | None = None,
-    alpha: float = 1.0,
-    width: float | None = None,
+    alpha: float | np.ndarray = 1.0,
+    width: float = 1.0,
     line: str = "-",
 ) -> None:
     """Draw skeletons `(moments, 69, 2)` side by side, each in an equal share of the width.
 
-    Given the joints `only` `(moments, 69)` bool, just the bones that end in one of them.
+    Given the joints `only` `(moments, 69)` bool, just the bones that end in one of them; `alpha` may be one per part.
     """
     left, right, bottom, top = bounds
     # Slots keep the proportions of a person however wide the strip is.
     slot = max(right - left, (bottom - top) * WIDTH * (1 - LABEL_SHARE) / MOMENTS / STRIP_HEIGHT)
     centres = (np.arange(len(pictures)) + 0.5) * slot - (left + right) / 2
     shown = np.ones(pictures.shape[:2], dtype=bool) if only is None else only
-    for part, joints in PARTS.items():
-        bones = np.array(DRAWN_BONES[part])
-        pieces = np.full((len(pictures), len(bones), 3, 2), np.nan)  # a NaN after each bone lifts the pen
-        pieces[:, :, :2] = pictures[:, joints][:, bones]
-        pieces[..., 0] += centres[:, None, None]
-        pieces[~shown[:, joints][:, bones].any(axis=-1)] = np.nan
-        x, y = pieces.reshape(-1, 2).T
-        stroke: dict[str, Any] = {"linewidth": width or STROKES[part], "linestyle": line, "solid_capstyle": "round"}
-        axes.plot(x, y, color=colour, alpha=alpha, clip_on=False, **stroke)
+    lines = bone_lines(pictures + centres[:, None, None] * [1.0, 0.0], shown)
+    for (part, points), opacity in zip(lines.items(), np.broadcast_to(alpha, len(lines)).tolist(), strict=True):
+        stroke: dict[str, Any] = {"linewidth": width * STROKES[part], "linestyle": line, "solid_capstyle": "round"}
+        axes.plot(*points.T, color=colour, alpha=opacity, clip_on=False, **stroke)
     axes.set(xlim=(0, slot * len(pictures)), ylim=(bottom, top), aspect="equal", xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
 
 
-def _draw_salient_parts(
-    axes: Axes, pictures: np.ndarray, bounds: tuple[float, float, float, float], salience: np.ndarray
-) -> None:
-    """Lay the accent colour over each part of a strip, the stronger the more salient the part `(4,)`."""
-    shares = salience / max(float(np.max(salience, initial=0)), 1e-12)
-    for (part, joints), share in zip(PARTS.items(), shares.tolist(), strict=True):
-        only = np.full_like(pictures, np.nan)
-        only[:, joints] = pictures[:, joints]
-        _draw_strip(axes, only, bounds, ACCENT, alpha=share, width=1.5 * STROKES[part])
-
-
-def _draw_extent(axes: Axes, changed: np.ndarray, colour: str, *, alpha: float = 1.0) -> None:
-    """A bar below the strip over the frames `(frames,)` that were changed: a strip shows only some of them."""
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], changed, [False]]).astype(int)))
-    for start, end in edges.reshape(-1, 2) / len(changed):
-        axes.plot(
-            [start, end],
-            [0.02, 0.02],
-            color=colour,
-            alpha=alpha,
-            linewidth=2.2,
-            transform=axes.transAxes,
-            clip_on=False,
-        )
+def _spans(chosen: np.ndarray) -> np.ndarray:
+    """Starts and ends `(2, spans)`, as shares of the clip, of the runs of frames `(frames,)` bool that are true."""
+    return np.flatnonzero(np.diff(chosen, prepend=False, append=False)).reshape(-1, 2).T / len(chosen)
 
 
 def _draw_salience(axes: Axes, salience: np.ndarray, frames: np.ndarray) -> None:
@@ -234,9 +198,8 @@ def _draw_salience(axes: Axes, salience: np.ndarray, frames: np.ndarray) -> None
     axes.fill_between(times, salience, color=ACCENT, alpha=0.25, linewidth=0)
     axes.plot(times, salience, color=ACCENT, linewidth=1.3)
     axes.plot(times[frames], np.asarray(salience)[frames], ".", color=ACCENT, markersize=5)
-    axes.set(
-        xlim=(0, len(salience)), ylim=(0, max(float(np.max(salience, initial=0)) * 1.1, 1e-9)), xticks=[], yticks=[]
-    )
+    top = max(float(np.max(salience, initial=0)) * 1.1, 1e-9)
+    axes.set(xlim=(0, len(salience)), ylim=(0, top), xticks=[], yticks=[])
     axes.spines["left"].set_visible(False)
 
 
@@ -245,3 +208,29 @@ def _label(axes: Axes, title: str, detail: str, colour: str) -> None:
     above = {"color": colour, "weight": "bold", "va": "bottom"}
     for text, offset, style in ((title, 1, above), (detail, -1, {"alpha": 0.75, "va": "top"})):
         axes.annotate(text, (0, 0.5), (LABEL_OFFSET, offset), "axes fraction", "offset points", **style)
+
+
+def _detail(example: NegativeExample, level: str) -> str:
+    operation = example.operations.get(level, "").replace("_", " ")
+    margin = example.reference_margins.get(level)
+    outcome = "" if margin is None else f"margin {margin:+.1f}"
+    return f"{operation}\n{'left out' if level in example.left_out else outcome}".strip()
+
+
+def _write_sentences(figure: Figure, example: NegativeExample) -> None:
+    installed = set(font_manager.get_font_names())
+    plain = {"size": 11.5, "family": ["sans-serif", *(font for font in CHINESE_FONTS if font in installed)]}
+    green = BY_NAME["language"].colour
+    chosen, rejected = example.sentences()
+    lines = (("chosen", "", INK, chosen), ("language", _detail(example, "language"), green, rejected))
+    for line, (name, detail, colour, pieces) in enumerate(lines):
+        height = (0.7 - 0.28 * line) / figure.get_figheight()
+        figure.text(0.004, height, name, color=colour, weight="bold", va="bottom")
+        figure.text(0.004, height - 0.03 / figure.get_figheight(), detail, alpha=0.75, va="top")
+        marked = {**plain, "color": green, "weight": "bold"}
+        words: list[Artist] = [
+            TextArea(piece.text, textprops=marked if piece.differs else plain) for piece in pieces if piece.text
+        ]
+        row = HPacker(children=words, align="baseline", pad=0, sep=0)
+        place: dict[str, Any] = {"bbox_to_anchor": (LABEL_SHARE, height), "bbox_transform": figure.transFigure}
+        figure.add_artist(AnchoredOffsetbox("lower left", child=row, frameon=False, pad=0, borderpad=0, **place))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 import re
 import subprocess
 import sys
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -17,14 +19,13 @@ from matplotlib.offsetbox import TextArea
 from matplotlib.text import Text
 from PIL import Image
 
-from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.levels import BY_NAME, LEVELS, SKELETON_LEVELS
 from signdpo.report.animation import save_animation
-from signdpo.report.curves import alignment_figure, running_mean, series
-from signdpo.report.differences import mark_differences
-from signdpo.report.examples import gallery
+from signdpo.report.curves import ALIGNMENT, curves_figure, running_mean, series
+from signdpo.report.gallery import gallery
 from signdpo.report.html import Comparison, ReportData, TranslationExample, render
 from signdpo.report.negatives import NegativeExample, differs, moments, negative_figure
-from signdpo.report.svg import INK, LEVEL_COLOURS, to_svg
+from signdpo.report.svg import INK, to_svg
 from signdpo.skeleton.layout import PARTS
 
 SCORES = {
@@ -122,10 +123,32 @@ def test_the_page_is_well_formed_and_fetches_nothing(page: str) -> None:
     assert not re.search(r"url\((?!#)|@import|<link|<img", page)
 
 
-def test_text_from_the_corpus_is_escaped(page: str) -> None:
-    assert "A &lt;run&gt;" in page
-    assert "he is &lt;here&gt;" in page
-    assert "<run>" not in page
+def test_every_text_is_escaped() -> None:
+    count = itertools.count()
+    texts = []
+
+    def hostile() -> str:
+        texts.append(f'<b id="{next(count)}">&')
+        return texts[-1]
+
+    example = negative_example(f"go {hostile()} now", f"go {hostile()} now")
+    example = dataclasses.replace(example, id=hostile(), operations=dict.fromkeys(SKELETON_LEVELS, hostile()))
+    drawn = render(
+        ReportData(
+            title=hostile(),
+            facts={hostile(): hostile()},
+            config=hostile(),
+            quarantine={hostile(): 1},
+            comparisons=[Comparison("dev", 1, {**SCORES, "signature": hostile()})],
+            negatives=[example],
+            translations=[TranslationExample(hostile(), hostile(), hostile(), hostile())],
+            warnings=[hostile()],
+        )
+    )
+    drawn += gallery(hostile(), [example], {hostile(): hostile()}, {example.id: hostile()})
+    assert "<b id=" not in drawn
+    plain = unescape(re.sub("</?mark[^>]*>", "", drawn))
+    assert [text for text in texts if text not in plain] == []
 
 
 def test_the_page_tells_counts_scores_differences_and_significance(page: str) -> None:
@@ -138,6 +161,17 @@ def test_the_page_tells_counts_scores_differences_and_significance(page: str) ->
     assert "\u22120.30" in text
     assert "p = 0.012, significant at 0.05" in text
     assert "\u22120.20 to +1.90" in text
+
+
+def test_the_headline_tells_each_split_and_calls_only_a_significant_change_better() -> None:
+    aligned = {**SCORES, "bleu4": 22.4}
+    chance = Comparison("test", 58, SCORES, aligned, {**BOOTSTRAP, "p_value": 0.3})
+    page = render(ReportData("run", comparisons=[Comparison("dev", 60, SCORES, aligned, BOOTSTRAP), chance]))
+    headline = page.partition('<div class="headline">')[2].partition("<section>")[0]
+    assert re.findall(r'<span class="(\w+)">([^<]*)', headline) == [("better", "+1.10"), ("same", "+1.10")]
+    text = " ".join(re.sub(r"<[^>]+>", "", headline).split())
+    assert "dev, 60 sentences; checkpoints were selected on it BLEU-4 21.30 → 22.40" in text
+    assert "test, 58 sentences; held out BLEU-4 21.30 → 22.40 +1.10 p = 0.300, not significant at 0.05" in text
 
 
 def test_the_page_tells_what_became_of_the_negatives(page: str) -> None:
@@ -168,6 +202,12 @@ def test_the_same_data_gives_the_same_bytes(page: str) -> None:
     assert render(full_report()) == page
 
 
+def marked(sentence: str, other: str) -> str:
+    """The sentence as the page shows a baseline's translation beside its reference."""
+    page = render(ReportData("run", translations=[TranslationExample("t-1", other, sentence, "")]))
+    return page.partition("<dt>baseline</dt><dd>")[2].partition("</dd>")[0]
+
+
 @pytest.mark.parametrize(
     ("sentence", "other", "expected"),
     [
@@ -175,19 +215,17 @@ def test_the_same_data_gives_the_same_bytes(page: str) -> None:
         ("他今年四岁。", "他今年五十岁。", "他今年<mark>四</mark>岁。"),
         ("Go home", "go home", "Go home"),
         ("go now", "go home now", 'go<mark class="gap" title="missing: home"></mark> now'),
-        ("I don't know", "I don’t care", "I <mark>don&#x27;t know</mark>"),
+        ("I don't know", "I don’t care", "I <mark>don&#39;t know</mark>"),
         ("", "yes", '<mark class="gap" title="missing: yes"></mark>'),
     ],
 )
 def test_differing_words_are_marked(sentence: str, other: str, expected: str) -> None:
-    assert mark_differences(sentence, other) == expected
+    assert marked(sentence, other) == expected
 
 
 def test_marking_loses_no_character() -> None:
     sentence = "  So, we’re <granting> 2  fees… 给 会员！ "
-    marked = mark_differences(sentence, "other words")
-    plain = re.sub(r"<[^>]+>", "", marked).replace("&lt;", "<").replace("&gt;", ">")
-    assert plain == sentence
+    assert unescape(re.sub(r"<[^>]+>", "", marked(sentence, "other words"))) == sentence
 
 
 def test_a_series_leaves_out_rows_without_a_finite_value() -> None:
@@ -202,29 +240,28 @@ def test_the_running_mean_at_the_ends_is_over_what_is_there() -> None:
 
 
 def test_every_level_keeps_its_colour_in_every_panel() -> None:
-    figure = alignment_figure(rows(10))
+    figure = curves_figure(rows(10), ALIGNMENT)
     panels = {axes.get_title(loc="left"): axes for axes in figure.axes}
     for title in ("reward margin", "reward accuracy"):
         colours = [line.get_color() for line in panels[title].lines]
-        assert colours[: len(LEVELS)] == [LEVEL_COLOURS[level] for level in LEVELS]
+        assert colours[: len(LEVELS)] == [level.colour for level in BY_NAME.values()]
 
 
 def test_metrics_that_were_not_logged_leave_a_note_in_their_panel() -> None:
-    svg = to_svg(alignment_figure([{"step": 0, "loss": 1.0}]), "curves")
+    svg = to_svg(curves_figure([{"step": 0, "loss": 1.0}], ALIGNMENT))
     assert "not logged" in svg
 
 
-def test_svg_takes_its_ink_from_the_page_and_is_labelled() -> None:
-    svg = to_svg(alignment_figure(rows(3)), 'a "label"')
-    assert svg.startswith('<svg role="img" aria-label="a &quot;label&quot;"')
+def test_svg_takes_its_ink_from_the_page() -> None:
+    svg = to_svg(curves_figure(rows(3), ALIGNMENT))
+    assert svg.startswith("<svg")
     assert "currentColor" in svg
     assert INK not in svg
-    assert not re.match(r'<svg[^>]*\swidth="', svg)
 
 
 def test_drawing_leaves_matplotlib_settings_alone() -> None:
     before = dict(matplotlib.rcParams)
-    to_svg(negative_figure(negative_example()), "negatives")
+    to_svg(negative_figure(negative_example()))
     assert dict(matplotlib.rcParams) == before
 
 
@@ -250,7 +287,7 @@ def test_a_clip_without_a_single_joint_can_be_drawn() -> None:
     example = negative_example()
     empty = np.zeros_like(example.keypoints)
     blank = NegativeExample(**{**vars(example), "keypoints": empty, "perturbed": {"spatial_local": empty}})
-    assert to_svg(negative_figure(blank), "nothing").startswith("<svg")
+    assert to_svg(negative_figure(blank)).startswith("<svg")
 
 
 def test_the_report_never_imports_ray_or_pyplot() -> None:
