@@ -19,13 +19,13 @@ from matplotlib.ticker import LogLocator, MaxNLocator
 from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from ray.tune.search.optuna import OptunaSearch
 
+from signdpo.report.svg import INK_ON_WHITE as INK
 from signdpo.training.checkpoint import better
 from signdpo.tuning.results import SCORE_NAMES, TrialResult, labels, number
 from signdpo.tuning.settings import Range
 from signdpo.tuning.space import Space
 
 FEWEST_FOR_IMPORTANCE: Final = 10  # scored trials; of fewer it would be a guess
-INK: Final = "#1c1e21"
 SOFT: Final = "#7b828d"
 COLOURS: Final = "viridis_r"  # the better a trial, the darker its line
 NEAREST_TICKS: Final = 0.09  # of an axis
