@@ -15,8 +15,8 @@ from signdpo.config import Guidance, NegativesConfig
 from signdpo.data.clips import keypoints_of
 from signdpo.levels import BY_NAME
 from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
-from signdpo.models.translator import IGNORED
 from signdpo.negatives.seeding import generator
 from signdpo.negatives.skeleton.donors import DonorPool
 from signdpo.negatives.skeleton.guidance import area, region_of

@@ -18,9 +18,9 @@ from transformers import GenerationConfig, MT5Config, T5Config
 from signdpo.benchmarks.measurement import Figures
 from signdpo.config import Config, ConfigError
 from signdpo.levels import SKELETON_LEVELS
-from signdpo.models.policy import fresh_t5
+from signdpo.models.language_model import HEAD_IS_TIED, fresh_t5
 from signdpo.models.precision import autocast, set_up_precision
-from signdpo.models.translator import HEAD_IS_TIED, SignTranslator, SignTranslatorConfig
+from signdpo.models.translator import SignTranslator, SignTranslatorConfig
 from signdpo.negatives.skeleton.salience import measure_salience
 from signdpo.skeleton.layout import NUM_JOINTS
 from signdpo.training.dpo import PreferenceStep

@@ -4,13 +4,14 @@ Each class is a section of the YAML; `jobs/configs/default.yaml` comments every 
 nearest valid name, so a mistyped option never silently keeps its default.
 """
 
-from signdpo.config.base import did_you_mean, flat
+from signdpo.config.base import Section, did_you_mean, flat
 from signdpo.config.corpus import CorpusConfig, SyntheticConfig
 from signdpo.config.dpo import DpoConfig
 from signdpo.config.evaluation import EvaluationConfig
+from signdpo.config.extensions import look_up
 from signdpo.config.loading import ConfigError, lay_over, load_config, parse_config, parse_section, read_mapping
 from signdpo.config.negatives import Guidance, HardnessConfig, NegativesConfig, PerturberConfig, SalienceConfig
-from signdpo.config.policy import EncoderConfig, LanguageModelConfig, PolicyConfig, PretrainConfig
+from signdpo.config.policy import EncoderConfig, LanguageModelConfig, PolicyConfig, PretrainConfig, StGcnConfig
 from signdpo.config.resources import ResourcesConfig
 from signdpo.config.tracking import TrackingConfig
 from signdpo.config.tree import Config
@@ -31,12 +32,15 @@ __all__ = [
     "PretrainConfig",
     "ResourcesConfig",
     "SalienceConfig",
+    "Section",
+    "StGcnConfig",
     "SyntheticConfig",
     "TrackingConfig",
     "did_you_mean",
     "flat",
     "lay_over",
     "load_config",
+    "look_up",
     "parse_config",
     "parse_section",
     "read_mapping",

@@ -33,6 +33,7 @@ def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -
         ConfigError: naming the key, what was found and the remedy.
     """
     tree = Config().model_dump(mode="json")
+    tree["policy"]["encoder"] = {}  # whose keys and defaults are those of its kind
     if path is not None:
         _lay_over(tree, read_mapping(path, "--config"))
     return parse_config(tree, overrides)
@@ -125,6 +126,6 @@ def _known_keys(section: type[BaseModel], prefix: str = "") -> list[str]:
     keys = []
     for name, field in section.model_fields.items():
         keys.append(prefix + name)
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            keys.extend(_known_keys(field.annotation, f"{prefix}{name}."))
+        if isinstance(field.default, BaseModel):
+            keys.extend(_known_keys(type(field.default), f"{prefix}{name}."))
     return keys

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
 from signdpo.config.base import Count, NonNegative, Positive, Precision, Section, Share
 
 
 class EncoderConfig(Section):
+    kind: str
+
+
+class StGcnConfig(EncoderConfig):
+    kind: Literal["st_gcn"] = "st_gcn"
     standardize: bool = True
     joint_dim: Count = 8
     spatial_channels: tuple[Count, ...] = (16,)
@@ -19,10 +25,14 @@ class EncoderConfig(Section):
     temporal_kernel: Count = 5
 
     @model_validator(mode="after")
-    def _kernel_is_odd(self) -> EncoderConfig:
+    def _kernel_is_odd(self) -> StGcnConfig:
         if self.temporal_kernel % 2 == 0:
             raise ValueError(f"temporal_kernel must be odd, got {self.temporal_kernel}")
         return self
+
+
+class OtherEncoderConfig(EncoderConfig, extra="allow"):
+    """Keys of another kind of encoder, as given: `signdpo.models.encoders.base` checks them before a run."""
 
 
 class LanguageModelConfig(Section):
@@ -35,11 +45,19 @@ class LanguageModelConfig(Section):
 
 class PolicyConfig(Section):
     init: str | None = None
-    encoder: EncoderConfig = EncoderConfig()
+    encoder: SerializeAsAny[EncoderConfig] = StGcnConfig()
     language_model: LanguageModelConfig = LanguageModelConfig()
     vocab_size: Annotated[int, Field(ge=32)] = 512
     prompt: str = ""
     max_text_tokens: Count = 64
+
+    @field_validator("encoder", mode="before")
+    @classmethod
+    def _keys_are_the_kinds(cls, given: Any) -> Any:
+        if not isinstance(given, Mapping):
+            return given
+        own = given.get("kind", "st_gcn") == "st_gcn"
+        return StGcnConfig.model_validate(given) if own else OtherEncoderConfig.model_validate(given)
 
 
 class PretrainConfig(Section):

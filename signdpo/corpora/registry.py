@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Final
 
-from signdpo.config import ConfigError, CorpusConfig, did_you_mean
+from signdpo.config import CorpusConfig, look_up
 from signdpo.corpora.source import Source
 
 # kind -> "module:class"; the class is made from a `CorpusConfig`. Modules are imported when they are asked for.
@@ -25,8 +24,5 @@ def open_source(corpus: CorpusConfig) -> Source:
     Raises:
         ConfigError: if there is no such kind, or the reader cannot do what the section asks for.
     """
-    if corpus.kind not in KINDS:
-        raise ConfigError(f"corpus.kind={corpus.kind} is not a kind of corpus{did_you_mean(corpus.kind, KINDS)}")
-    module, _, name = KINDS[corpus.kind].partition(":")
-    source: Source = getattr(importlib.import_module(module), name)(corpus)
+    source: Source = look_up(corpus.kind, KINDS, "corpus.kind", type)(corpus)
     return source

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
-from signdpo.models.translator import IGNORED
+from signdpo.models.language_model import IGNORED
 
 
 def pad_clips(clips: Sequence[np.ndarray | Tensor]) -> tuple[Tensor, Tensor]:

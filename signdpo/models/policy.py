@@ -14,12 +14,13 @@ from transformers import (
     AutoTokenizer,
     GenerationConfig,
     PreTrainedTokenizerBase,
-    T5Config,
 )
 from transformers.utils import logging as transformers_logging
 
-from signdpo.config import Config, ConfigError, LanguageModelConfig
+from signdpo.config import Config, ConfigError
+from signdpo.models.encoders.base import encoder_settings
 from signdpo.models.hub import load_pretrained
+from signdpo.models.language_model import fresh_t5
 from signdpo.models.tokenizer import train_tokenizer
 from signdpo.models.translator import SignTranslator, SignTranslatorConfig
 from signdpo.models.uni_sign_checkpoint import LANGUAGES, load_uni_sign
@@ -115,7 +116,7 @@ def build_policy(config: Config, texts: Sequence[str]) -> Policy:
     prompt_ids = tokenizer(config.policy.prompt, add_special_tokens=False)["input_ids"] if config.policy.prompt else []
     model = SignTranslator(
         SignTranslatorConfig(
-            encoder=config.policy.encoder.model_dump(mode="json"),
+            encoder=encoder_settings(config.policy.encoder.model_dump(mode="json")).model_dump(mode="json"),
             language_model=text_config.to_dict(),
             prompt_ids=prompt_ids,
             language=config.corpus.language,
@@ -152,25 +153,3 @@ def uni_sign_of(config: Config) -> tuple[str, str, str] | None:
             f"corpus.language={config.corpus.language}: Uni-Sign's prompt is known for {', '.join(LANGUAGES)}"
         )
     return init.removeprefix(UNI_SIGN), language_model, language
-
-
-def fresh_t5(settings: LanguageModelConfig, *, vocab_size: int, dropout: float) -> T5Config:
-    """The shape of a language model trained from scratch. Raises `ConfigError` if the heads do not divide its width."""
-    if settings.d_model % settings.heads:
-        raise ConfigError(
-            f"policy.language_model.d_model={settings.d_model} is not a multiple of heads={settings.heads}"
-        )
-    return T5Config(
-        vocab_size=vocab_size,
-        d_model=settings.d_model,
-        d_kv=settings.d_model // settings.heads,
-        d_ff=settings.d_ff,
-        num_layers=settings.layers,
-        num_decoder_layers=settings.layers,
-        num_heads=settings.heads,
-        dropout_rate=dropout,
-        feed_forward_proj="gated-gelu",
-        pad_token_id=0,
-        eos_token_id=1,
-        decoder_start_token_id=0,
-    )

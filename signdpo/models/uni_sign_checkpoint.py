@@ -22,15 +22,16 @@ import torch
 from torch import Tensor
 from transformers import AutoConfig, AutoTokenizer, GenerationConfig, PreTrainedTokenizerBase
 
-from signdpo.config import ConfigError, EncoderConfig
+from signdpo.config import ConfigError, StGcnConfig
 from signdpo.models.hub import load_pretrained
-from signdpo.models.translator import HEAD_IS_TIED, SignTranslator, SignTranslatorConfig
+from signdpo.models.language_model import HEAD_IS_TIED
+from signdpo.models.translator import SignTranslator, SignTranslatorConfig
 
 LANGUAGES: Final = {"zh": "Chinese", "en": "English", "de": "German"}  # code -> the word in Uni-Sign's prompt
 PROMPT: Final = "Translate sign language video to {language}: "  # followed by the tokenizer's end token
 DECODING: Final = {"num_beams": 4, "max_new_tokens": 100}
 
-ENCODER: Final = EncoderConfig(
+ENCODER: Final = StGcnConfig(
     standardize=False,
     joint_dim=64,
     spatial_channels=(64, 128, 256),

@@ -18,9 +18,10 @@ from signdpo.config import Config
 from signdpo.data.clips import keypoints_of
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy, hash_weights
 from signdpo.models.precision import autocast, set_up_precision
-from signdpo.models.translator import IGNORED, Encoded, SignTranslator
+from signdpo.models.translator import Encoded, SignTranslator
 from signdpo.negatives.sentence.perturber import load_perturber
 from signdpo.negatives.sentence.sampling import SeededSampling
 from signdpo.negatives.sentence.selection import TrainingText, choose_rejected

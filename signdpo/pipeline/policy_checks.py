@@ -9,6 +9,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
 from signdpo.config import Config, ConfigError
 from signdpo.corpora.registry import open_source
+from signdpo.models.encoders.base import encoder_settings
 from signdpo.models.hub import load_pretrained
 from signdpo.models.policy import UNI_SIGN, uni_sign_of
 from signdpo.models.uni_sign_checkpoint import open_uni_sign
@@ -27,7 +28,9 @@ def check_policy(config: Config) -> None:
     named = uni_sign_of(config)
     if named is not None:
         open_uni_sign(*named)
-    elif init is not None and not exists(join(init, "config.json")):
+    elif init is None:
+        encoder_settings(config.policy.encoder.model_dump(mode="json"))
+    elif not exists(join(init, "config.json")):
         raise ConfigError(
             f"policy.init={init}: there is no policy here (no config.json); name a folder that Policy.save wrote, for "
             f"example another run's align/policy, or {UNI_SIGN}FILE for a checkpoint of the Uni-Sign release"

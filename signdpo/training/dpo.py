@@ -19,9 +19,10 @@ from signdpo.data.feed import StepBatches
 from signdpo.dpo.objective import Logps, multi_level_objective
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
 from signdpo.models.precision import autocast, set_up_precision
-from signdpo.models.translator import IGNORED, SignTranslator
+from signdpo.models.translator import SignTranslator
 from signdpo.monitoring.recorders import wait_counter
 from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.negatives.statistics import batch_statistics

@@ -12,9 +12,10 @@ from signdpo.config import Config
 from signdpo.data.clips import keypoints_of, read_clips
 from signdpo.data.feed import StepBatches
 from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
 from signdpo.models.precision import autocast, set_up_precision
-from signdpo.models.translator import IGNORED, SignTranslator
+from signdpo.models.translator import SignTranslator
 from signdpo.monitoring.recorders import wait_counter
 from signdpo.storage.files import fetch_folder
 from signdpo.training.state import new_state

@@ -12,8 +12,8 @@ from signdpo.config import Config
 from signdpo.data.clips import keypoints_of
 from signdpo.evaluation.metrics import score
 from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
-from signdpo.models.translator import IGNORED
 
 
 def rank_and_world() -> tuple[int, int]:

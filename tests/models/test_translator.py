@@ -11,8 +11,8 @@ from transformers import MT5ForConditionalGeneration
 
 from signdpo.config import ConfigError, load_config
 from signdpo.models.batch import pad_clips, tokenize
+from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy, build_policy
-from signdpo.models.translator import IGNORED
 
 TEXTS = ["the man buys a red book", "my mother did not see the dog yesterday"] * 30
 

@@ -89,7 +89,7 @@ def test_an_output_projection_of_its_own_is_kept(policy: Policy, state: dict[str
 
 def test_a_shared_output_projection_stays_shared(tmp_path: Path) -> None:
     checkpoint = save({"model": make_state(save_language_model(tmp_path), tied_head=True)}, tmp_path)
-    model = SignTranslator.from_uni_sign(checkpoint, str(tmp_path))
+    model = Policy.from_uni_sign(checkpoint, str(tmp_path)).model
     model.save_pretrained(tmp_path / "saved")
     for each in (model, SignTranslator.from_pretrained(tmp_path / "saved")):
         assert each.language_model.lm_head.weight is each.language_model.shared.weight
@@ -98,7 +98,7 @@ def test_a_shared_output_projection_stays_shared(tmp_path: Path) -> None:
 def test_importing_draws_no_weights_and_needs_none_of_mt5(checkpoint: Path, mt5: Path) -> None:
     assert not list(mt5.glob("*.safetensors"))
     before = torch.random.get_rng_state()
-    model = SignTranslator.from_uni_sign(checkpoint, str(mt5))
+    model = Policy.from_uni_sign(checkpoint, str(mt5)).model
     assert torch.equal(torch.random.get_rng_state(), before)
     assert {tensor.device.type for tensor in model.state_dict().values()} == {"cpu"}
     assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
@@ -240,10 +240,10 @@ def test_prompt_of_a_sentencepiece_file_is_sentencepieces_own(tmp_path: Path) ->
         minloglevel=2,
     )
     pieces = sentencepiece.SentencePieceProcessor(model_file=str(tmp_path / "spiece.model"))
-    model = SignTranslator.from_uni_sign(save({"model": make_state(config)}, tmp_path), str(tmp_path))
+    model = Policy.from_uni_sign(save({"model": make_state(config)}, tmp_path), str(tmp_path)).model
     assert model.config.prompt_ids == [*pieces.encode("Translate sign language video to Chinese: "), pieces.eos_id()]
 
 
 def test_a_language_without_a_prompt_is_named(checkpoint: Path, mt5: Path) -> None:
     with pytest.raises(ConfigError, match=r"language=Klingon: .* Chinese, English, German"):
-        SignTranslator.from_uni_sign(checkpoint, str(mt5), "Klingon")
+        Policy.from_uni_sign(checkpoint, str(mt5), "Klingon")

@@ -9,8 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
-from signdpo.models.translator import IGNORED, Encoded
+from signdpo.models.translator import Encoded
 
 # Largest absolute difference over the largest absolute value. The case's mT5 has random weights and magnifies what
 # float32 rounds by thousands, otherwise on each processor: the release's own code on one thread instead of two misses

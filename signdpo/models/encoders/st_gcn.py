@@ -1,4 +1,4 @@
-"""The skeleton encoder: one spatio-temporal graph convolution (ST-GCN) stack a body part.
+"""The encoder `st_gcn`: one spatio-temporal graph convolution (ST-GCN) stack per body part.
 
 The architecture is that of Uni-Sign (Li et al., ICLR 2025) after Yan et al., AAAI 2018 (ST-GCN): a linear lift of each
 joint, spatial graph convolutions within a frame, the feature of the joint that carries a part added to it, graph
@@ -20,7 +20,8 @@ import math
 import torch
 from torch import Tensor, nn
 
-from signdpo.config import EncoderConfig
+from signdpo.config import StGcnConfig
+from signdpo.models.encoders.base import SkeletonEncoder
 from signdpo.skeleton.layout import BONES, CHANNELS, NUM_JOINTS, PART_ANCHORS, PARTS
 
 HANDS = ("left_hand", "right_hand")
@@ -112,7 +113,7 @@ class TemporalBlock(nn.Module):
 class PartEncoder(nn.Module):
     """The ST-GCN stack of one part."""
 
-    def __init__(self, config: EncoderConfig, part: str) -> None:
+    def __init__(self, config: StGcnConfig, part: str) -> None:
         super().__init__()
         graph = adjacency(part)
         joints = graph.shape[-1]
@@ -155,16 +156,13 @@ class PartEncoder(nn.Module):
         return x.mean(1), mask
 
 
-class SkeletonEncoder(nn.Module):
-    """Clips of keypoints -> a sequence of vectors of the language model's width.
+class StGcnEncoder(SkeletonEncoder):
+    """An ST-GCN stack per part of the body, joined and projected to the language model's width."""
 
-    Args:
-        config: widths and strides.
-        output_dim: the language model's `d_model`.
-    """
+    settings = StGcnConfig
 
-    def __init__(self, config: EncoderConfig, *, output_dim: int) -> None:
-        super().__init__()
+    def __init__(self, config: StGcnConfig, *, output_dim: int) -> None:
+        super().__init__(config, output_dim=output_dim)
         self.stride = math.prod(config.temporal_strides)
         self.standardize = nn.BatchNorm1d(NUM_JOINTS * CHANNELS) if config.standardize else None
         self.body = PartEncoder(config, "body")
@@ -174,16 +172,6 @@ class SkeletonEncoder(nn.Module):
         self.project = nn.Linear(config.temporal_channels * len(PARTS), output_dim)
 
     def forward(self, keypoints: Tensor, frame_mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode a padded batch.
-
-        Args:
-            keypoints: `(batch, frames, 69, 3)` float, normalised; what lies in padded frames does not matter.
-            frame_mask: `(batch, frames)` bool, True for real frames.
-
-        Returns:
-            `(batch, ceil(frames / stride), output_dim)` and its bool mask `(batch, ceil(frames / stride))`. Position
-            `p` begins at frame `p * stride`.
-        """
         frames = keypoints[frame_mask]  # (all real frames, 69, 3)
         if self.standardize is not None:
             frames = self.standardize(frames.flatten(1)).view_as(frames)

@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
-from signdpo.models.translator import IGNORED
+from signdpo.models.language_model import IGNORED
 from signdpo.negatives.sentence.sampling import EXTRA_TOKENS, padding_id, sample_sentences
 
 ARROW = " ->"  # behind the reference; after it and a space comes the wrong sentence

@@ -27,7 +27,7 @@ from transformers import (
 from signdpo.config import ConfigError, PerturberConfig
 from signdpo.models.batch import tokenize
 from signdpo.models.hub import load_pretrained
-from signdpo.models.translator import IGNORED
+from signdpo.models.language_model import IGNORED
 from signdpo.negatives.sentence.continuations import ContinuationPerturber
 from signdpo.negatives.sentence.edits import EditPerturber
 from signdpo.negatives.sentence.rules import RulePerturber

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from signdpo.config import SalienceConfig
-from signdpo.models.translator import IGNORED, SignTranslator
+from signdpo.models.language_model import IGNORED
+from signdpo.models.translator import SignTranslator
 from signdpo.skeleton.layout import PARTS
 
 UNNOTICED = 0.01  # nats a part may cost and still cost nothing: so little may be rounding, which differs by batch
