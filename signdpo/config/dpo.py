@@ -14,7 +14,7 @@ from signdpo.levels import LEVELS
 class DpoConfig(Section):
     epochs: Count = 1
     batch_size: Count = 32
-    loss: Literal["sigmoid", "ipo", "hinge"] = "sigmoid"
+    loss: str = "sigmoid"
     beta: Positive = 1.0
     betas: Mapping[str, Positive] = {"language": 0.1}
     weights: Mapping[str, NonNegative] = {

@@ -1,1 +1,1 @@
-"""Preference optimisation: the objective (pure) and the training loop of one worker."""
+"""Preference optimisation: the losses and the objective, pure functions of log-probabilities."""

@@ -1,20 +1,21 @@
 """The multi-level preference objective: pure functions of log-probabilities.
 
-Sigmoid DPO is Rafailov et al. 2023 (with the label smoothing of conservative DPO, Mitchell 2023), IPO is Azar et al.
-2023, hinge is SLiC, Zhao et al. 2023. The skeleton levels compare one sentence under two clips, the language level two
-sentences under one clip; both have the same form, `log p(chosen) - log p(rejected)` against the reference.
+The skeleton levels compare one sentence under two clips, the language level two
+sentences under one clip; both have the same form, `log p(chosen) - log p(rejected)` against the reference, and take the
+same losses (`signdpo.dpo.losses`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from signdpo.config import DpoConfig
+from signdpo.dpo.losses import LOSSES, Loss, PairLogps, loss_of
 from signdpo.levels import BY_NAME, LEVELS
 
 
@@ -32,39 +33,27 @@ class Logps:
 
 
 def preference_losses(
-    chosen: Tensor,
-    rejected: Tensor,
-    reference_chosen: Tensor,
-    reference_rejected: Tensor,
-    *,
-    beta: float,
-    loss: str = "sigmoid",
-    label_smoothing: float = 0.0,
+    pairs: PairLogps, *, beta: float, loss: Loss = LOSSES["sigmoid"], label_smoothing: float = 0.0
 ) -> tuple[Tensor, Tensor, Tensor]:
     """One level's losses.
 
     Args:
-        chosen, rejected: `(batch,)` log-probabilities under the policy.
-        reference_chosen, reference_rejected: `(batch,)` under the frozen reference.
-        beta: how strongly to stay at the reference; for IPO its tau.
-        loss: `sigmoid`, `ipo` or `hinge`.
-        label_smoothing: probability that a preference is wrong, in [0, 0.5), sigmoid only.
+        pairs: log-probabilities under the policy and under the reference.
+        beta: how strongly to stay at the reference.
+        loss: an entry of `LOSSES`, or another.
+        label_smoothing: of `dpo`, for losses that know it.
 
     Returns:
         Losses, chosen rewards and rejected rewards, `(batch,)` each. Rewards are `beta * (log p - log r)`, without
         gradient; the reward margin is their difference.
     """
-    log_ratio = (chosen - reference_chosen) - (rejected - reference_rejected)
-    margin = beta * log_ratio
-    if loss == "sigmoid":
-        losses = -(1 - label_smoothing) * F.logsigmoid(margin) - label_smoothing * F.logsigmoid(-margin)
-    elif loss == "ipo":
-        losses = (log_ratio - 1 / (2 * beta)).square()
-    elif loss == "hinge":
-        losses = torch.relu(1 - margin)
-    else:
-        raise ValueError(f"loss must be sigmoid, ipo or hinge, got {loss!r}")
-    return losses, beta * (chosen - reference_chosen).detach(), beta * (rejected - reference_rejected).detach()
+    if not loss.needs_reference:
+        nothing = torch.zeros_like(pairs.reference_chosen)
+        pairs = replace(pairs, reference_chosen=nothing, reference_rejected=nothing)
+    losses = loss.function(pairs, beta, label_smoothing)
+    chosen_rewards = beta * (pairs.chosen - pairs.reference_chosen).detach()
+    rejected_rewards = beta * (pairs.rejected - pairs.reference_rejected).detach()
+    return losses, chosen_rewards, rejected_rewards
 
 
 def multi_level_objective(
@@ -87,16 +76,24 @@ def multi_level_objective(
 
     Returns:
         A scalar and the metrics under their standard names.
+
+    Raises:
+        ConfigError: as `loss_of` does.
     """
     metrics: dict[str, float] = {}
+    loss = loss_of(config)
+    normalize = config.length_normalize if loss.length_normalize is None else loss.length_normalize
     # The MLE term is a mean a token whatever the normalisation of the preferences.
     nll = -(policy.chosen / chosen_lengths).mean()
     total = config.mle_weight * nll
     for level in LEVELS:
         length = language_lengths if BY_NAME[level].perturbs == "sentence" else chosen_lengths
-        pair = _normalised(policy, reference, level, chosen_lengths, length, config)
+        divisors = (chosen_lengths, length) if normalize else (1.0, 1.0)
         losses, chosen_rewards, rejected_rewards = preference_losses(
-            *pair, beta=config.beta_of(level), loss=config.loss, label_smoothing=config.label_smoothing
+            _pairs_of(policy, reference, level, *divisors),
+            beta=config.beta_of(level),
+            loss=loss,
+            label_smoothing=config.label_smoothing,
         )
         counted = valid[level].to(losses.dtype)
         share = counted.sum().clamp_min(1)
@@ -121,14 +118,13 @@ def chosen_anchor(chosen: Tensor, reference_chosen: Tensor, *, beta: float) -> T
     return -F.logsigmoid(beta * (chosen - reference_chosen)).mean()
 
 
-def _normalised(
-    policy: Logps, reference: Logps, level: str, chosen_lengths: Tensor, rejected_lengths: Tensor, config: DpoConfig
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The four log-probabilities of a level; a token's mean instead of the sum where length normalisation is on."""
-    first, second = (chosen_lengths, rejected_lengths) if config.length_normalize else (1.0, 1.0)
-    return (
-        policy.chosen / first,
-        policy.rejected[level] / second,
-        reference.chosen / first,
-        reference.rejected[level] / second,
+def _pairs_of(
+    policy: Logps, reference: Logps, level: str, chosen_lengths: Tensor | float, rejected_lengths: Tensor | float
+) -> PairLogps:
+    """The log-probabilities of a level, each divided by a length."""
+    return PairLogps(
+        chosen=policy.chosen / chosen_lengths,
+        rejected=policy.rejected[level] / rejected_lengths,
+        reference_chosen=reference.chosen / chosen_lengths,
+        reference_rejected=reference.rejected[level] / rejected_lengths,
     )

@@ -13,6 +13,7 @@ from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import begin_ray, joined_cluster
 from signdpo.config import ConfigError
 from signdpo.data.cache import check_cache
+from signdpo.dpo.losses import loss_of
 from signdpo.monitoring.following import check_tracking
 from signdpo.negatives.skeleton.negative import check_operations
 from signdpo.pipeline.policy_checks import check_language, check_policy
@@ -32,6 +33,7 @@ def check_run(context: RunContext) -> list[Demand]:
     """
     config = context.config
     check_operations(config.negatives)
+    loss_of(config.dpo)
     check_policy(config)
     check_cache(config)
     check_language(config)

@@ -11,6 +11,7 @@ from ray import tune
 
 from signdpo.config import Config, ConfigError, lay_over
 from signdpo.data.cache import deciding_settings
+from signdpo.dpo.losses import loss_of
 from signdpo.negatives.skeleton.negative import check_operations
 from signdpo.tuning.settings import Range, Value
 
@@ -70,7 +71,9 @@ class Space:
 
     def _check(self, settings: dict[str, Value]) -> None:
         try:
-            check_operations(self.config(settings).negatives)
+            config = self.config(settings)
+            check_operations(config.negatives)
+            loss_of(config.dpo)
         except ConfigError as error:
             found = ", ".join(f"{key}={value}" for key, value in settings.items())
             raise ConfigError(f"search.space, at its corner {found}: {error}") from error

@@ -6,14 +6,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from signdpo.config import DpoConfig
+from signdpo.config import ConfigError, DpoConfig
+from signdpo.dpo.losses import LOSSES, PairLogps, loss_of
 from signdpo.dpo.objective import Logps, chosen_anchor, multi_level_objective, preference_losses
 from signdpo.levels import LEVELS
 
 # log-ratio = (-10 - -12) - (-20 - -19) = 2 + 1 = 3
 CHOSEN, REJECTED = torch.tensor([-10.0]), torch.tensor([-20.0])
 REFERENCE_CHOSEN, REFERENCE_REJECTED = torch.tensor([-12.0]), torch.tensor([-19.0])
-PAIR = (CHOSEN, REJECTED, REFERENCE_CHOSEN, REFERENCE_REJECTED)
+PAIR = PairLogps(CHOSEN, REJECTED, REFERENCE_CHOSEN, REFERENCE_REJECTED)
 FLAT = {level: 1.0 for level in LEVELS}
 
 
@@ -22,31 +23,39 @@ def softplus(x: float) -> float:
 
 
 def test_sigmoid_loss_and_rewards() -> None:
-    losses, chosen, rejected = preference_losses(*PAIR, beta=0.5)
+    losses, chosen, rejected = preference_losses(PAIR, beta=0.5)
     assert losses.item() == pytest.approx(softplus(-1.5))  # margin 0.5 * 3
     assert chosen.item() == pytest.approx(1.0)  # 0.5 * 2
     assert rejected.item() == pytest.approx(-0.5)  # 0.5 * -1
 
 
 def test_sigmoid_loss_with_label_smoothing() -> None:
-    losses, _, _ = preference_losses(*PAIR, beta=0.5, label_smoothing=0.1)
+    losses, _, _ = preference_losses(PAIR, beta=0.5, label_smoothing=0.1)
     assert losses.item() == pytest.approx(0.9 * softplus(-1.5) + 0.1 * softplus(1.5))
 
 
 def test_ipo_loss() -> None:
-    losses, _, _ = preference_losses(*PAIR, beta=0.5, loss="ipo")
+    losses, _, _ = preference_losses(PAIR, beta=0.5, loss=LOSSES["ipo"])
     assert losses.item() == pytest.approx((3 - 1) ** 2)  # 1 / (2 * 0.5) = 1
 
 
 @pytest.mark.parametrize(("beta", "expected"), [(0.1, 0.7), (0.5, 0.0)])
 def test_hinge_loss(beta: float, expected: float) -> None:
-    losses, _, _ = preference_losses(*PAIR, beta=beta, loss="hinge")
+    losses, _, _ = preference_losses(PAIR, beta=beta, loss=LOSSES["hinge"])
     assert losses.item() == pytest.approx(expected)  # max(0, 1 - 3 * beta)
 
 
 def test_unknown_loss_is_refused() -> None:
-    with pytest.raises(ValueError, match="sigmoid, ipo or hinge"):
-        preference_losses(*PAIR, beta=1.0, loss="dpo")
+    with pytest.raises(ConfigError, match=r"dpo\.loss=sigmod is not known: did you mean sigmoid\?"):
+        loss_of(DpoConfig(loss="sigmod"))
+    with pytest.raises(ConfigError, match=r"dpo\.loss=math:pi is 3\.14.*expected a signdpo\.dpo\.losses\.Loss"):
+        loss_of(DpoConfig(loss="math:pi"))
+
+
+@pytest.mark.parametrize("loss", ["ipo", "hinge"])
+def test_label_smoothing_is_refused_where_it_means_nothing(loss: str) -> None:
+    with pytest.raises(ConfigError, match=rf"dpo\.label_smoothing=0\.1 means nothing to dpo\.loss={loss}"):
+        loss_of(DpoConfig(loss=loss, label_smoothing=0.1))
 
 
 def batch_of_one(**settings: object) -> tuple[float, dict[str, float]]:
