@@ -84,7 +84,7 @@ def test_every_corner_must_be_a_configuration_that_can_be_run() -> None:
         space_of(dpo__beta=Range(uniform=(-1, 1)))
     with pytest.raises(ConfigError, match=r"corner dpo\.loss=hing: .*did you mean hinge"):
         space_of(dpo__loss=Range(choice=("sigmoid", "hing")))
-    with pytest.raises(ConfigError, match=r"spatial_local\.revers: no such operation"):
+    with pytest.raises(ConfigError, match=r"spatial_local=revers is not known: did you mean reverse"):
         space_of(negatives__operations__spatial_local__revers=Range(uniform=(0, 1)))
 
 

@@ -15,7 +15,7 @@ from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy
 from signdpo.negatives.seeding import generator
 from signdpo.negatives.sentence.sampling import SeededSampling
-from signdpo.negatives.skeleton.operations import DONOR_OPERATIONS, Region, perturb
+from signdpo.negatives.skeleton.operations import Region, perturb, takes_donor
 from signdpo.seeding import derive_seed
 from signdpo.storage.files import fetch_folder
 
@@ -94,7 +94,7 @@ class HypothesisMiner:
             for level in BY_NAME.values()
             if level.scope == "global"
             for name, weight in negatives.operations[level.name].items()
-            if name not in DONOR_OPERATIONS  # a miner holds no other clips
+            if not takes_donor(name)  # a miner holds no other clips
         ]
         weights = torch.tensor([weight for weight, _, _ in choices], dtype=torch.float64)
         _, name, strength = choices[int(torch.multinomial(weights, 1, generator=rng))]

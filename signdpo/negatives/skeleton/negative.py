@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from signdpo.config import ConfigError, NegativesConfig
+from signdpo.config import NegativesConfig
 from signdpo.negatives.seeding import generator
 from signdpo.negatives.skeleton.donors import NO_DONORS, DonorPool
 from signdpo.negatives.skeleton.guidance import region_of
-from signdpo.negatives.skeleton.operations import DONOR_OPERATIONS, OPERATION_NAMES, perturb
+from signdpo.negatives.skeleton.operations import operation_of, perturb, takes_donor
 
 UNCHANGED = "none"  # no operation of the mixture changes this clip: the level is masked for it
 
@@ -21,15 +21,13 @@ def check_operations(config: NegativesConfig) -> None:
     """Raise `ConfigError` if a mixture names an operation that does not exist."""
     for level, mixture in config.operations.items():
         for name in mixture:
-            if name not in OPERATION_NAMES:
-                raise ConfigError(
-                    f"negatives.operations.{level}.{name}: no such operation; there are {', '.join(OPERATION_NAMES)}"
-                )
+            operation_of(name, f"negatives.operations.{level}")
 
 
 def needs_donors(config: NegativesConfig) -> bool:
     """Whether an operation of a mixture takes something from another clip."""
-    return any(mixture.get(name, 0) > 0 for mixture in config.operations.values() for name in DONOR_OPERATIONS)
+    mixtures = config.operations.values()
+    return any(weight > 0 and takes_donor(name) for mixture in mixtures for name, weight in mixture.items())
 
 
 @dataclass(frozen=True)

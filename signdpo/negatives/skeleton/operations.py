@@ -8,11 +8,16 @@ operations take shapes or frames from a donor, another clip.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
+from functools import cache
+from types import FunctionType
+from typing import Final
 
 import torch
 from torch import Tensor
 
+from signdpo.config import look_up
 from signdpo.negatives.skeleton.region import Region
 from signdpo.negatives.skeleton.spatial import (
     bend_fingers,
@@ -36,11 +41,12 @@ from signdpo.negatives.skeleton.temporal import (
     warp_time,
 )
 
-Operation = Callable[[Tensor, Region, float, torch.Generator], Tensor]
-DonorOperation = Callable[[Tensor, Region, float, torch.Generator, Tensor], Tensor]
+# Clip, region, strength and random generator, and `donor` in the last place of those that take one -> the changed clip.
+Operation = Callable[..., Tensor]
 
-OPERATIONS: dict[str, Operation] = {
+OPERATIONS: Final[dict[str, Operation]] = {
     "exchange_hands": exchange_hands,
+    "transfer_handshape": transfer_handshape,
     "bend_fingers": bend_fingers,
     "turn_hands": turn_hands,
     "move_hands": move_hands,
@@ -55,9 +61,21 @@ OPERATIONS: dict[str, Operation] = {
     "warp_time": warp_time,
     "drop": drop,
     "repeat": repeat,
+    "splice": splice,
 }
-DONOR_OPERATIONS: dict[str, DonorOperation] = {"transfer_handshape": transfer_handshape, "splice": splice}
-OPERATION_NAMES = (*OPERATIONS, *DONOR_OPERATIONS)
+
+
+@cache
+def operation_of(name: str, key: str = "negatives.operations") -> Operation:
+    """The operation of a name. Raises `ConfigError`, which names the key, if there is none."""
+    operation: Operation = look_up(name, OPERATIONS, key, FunctionType)
+    return operation
+
+
+@cache
+def takes_donor(name: str) -> bool:
+    """Whether an operation takes something from another clip."""
+    return "donor" in inspect.signature(operation_of(name)).parameters
 
 
 def perturb(
@@ -72,7 +90,7 @@ def perturb(
 
     Args:
         keypoints: `(frames, 69, 3)` float, normalised, on any device.
-        operation: one of `OPERATION_NAMES`.
+        operation: a name in `OPERATIONS`, or `module:function`.
         region: where change is allowed; whatever the operation does outside it is undone.
         strength: in [0, 1]; 0 is the identity.
         rng: the only source of randomness, on the CPU.
@@ -81,11 +99,9 @@ def perturb(
     Returns:
         A new tensor of the same shape, equal to `keypoints` outside the region, bit for bit.
     """
-    if strength <= 0 or (operation in DONOR_OPERATIONS and donor is None):
+    if strength <= 0 or (takes_donor(operation) and donor is None):
         return keypoints.clone()
-    if donor is not None and operation in DONOR_OPERATIONS:
-        changed = DONOR_OPERATIONS[operation](keypoints.clone(), region, strength, rng, donor)
-    else:
-        changed = OPERATIONS[operation](keypoints.clone(), region, strength, rng)
+    from_donor = (donor,) if takes_donor(operation) else ()
+    changed = operation_of(operation)(keypoints.clone(), region, strength, rng, *from_donor)
     mask = region.mask(len(keypoints)).to(keypoints.device)
     return torch.where(mask[..., None], changed, keypoints)
