@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 from rich.console import Console
 
-from signdpo.cluster.plan import refuse_early
 from signdpo.config import load_config
 from signdpo.pipeline.commands import add_options, new_parser, run_job
 
@@ -26,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def align(options: argparse.Namespace, console: Console) -> None:
     config = load_config(options.config, options.set)
+    from signdpo.pipeline.preflight import refuse_early
+
     refuse_early(config)
     from signdpo.pipeline.run import run  # imports for seconds
 

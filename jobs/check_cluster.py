@@ -27,11 +27,13 @@ def check(options: argparse.Namespace, console: Console) -> None:
     from signdpo.cluster.autoscaling import of_cluster_file  # bring torch and Ray, which --help does not need
     from signdpo.cluster.cluster_file import check_cluster_file
     from signdpo.cluster.placement import check_placement
-    from signdpo.cluster.plan import demands
+    from signdpo.pipeline.preflight import demands_of
+    from signdpo.pipeline.stages import stages_of
 
     inventory = of_cluster_file(check_cluster_file(options.cluster))
     console.print(f"{options.cluster}: {inventory.describe()}", highlight=False, markup=False, soft_wrap=True)
-    planned = demands(load_config(options.config, ["resources=cluster", *options.set]))
+    config = load_config(options.config, ["resources=cluster", *options.set])
+    planned = demands_of(config, stages_of(config))
     check_placement(planned, inventory)
     for demand in planned:
         console.print(f"  {demand.stage}: {demand}", highlight=False, markup=False, soft_wrap=True)

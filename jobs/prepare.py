@@ -32,13 +32,14 @@ def prepare(options: argparse.Namespace, console: Console) -> None:
     from signdpo.cluster.plan import begin_ray  # these import for seconds
     from signdpo.corpora import ingest, registry, summary, survey
     from signdpo.monitoring.progress import StageProgress
+    from signdpo.pipeline.stages.clips import Clips
 
     source = registry.open_source(config.corpus)
     if options.check:
         surveys = survey.survey(source, config.corpus)
         summary.print_surveys(console, surveys)
         return summary.refuse_unusable(surveys, config.corpus.max_bad_share)
-    begin_ray(config, "clips")
+    begin_ray(config, Clips().demands(config))
     with StageProgress(console, "clips", total=None, unit="clips") as meter:
         manifest = ingest.ingest(source, options.out, config.corpus, progress=lambda done, _: meter.update(done))
     summary.print_summary(console, manifest, options.out)

@@ -16,10 +16,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from signdpo.cluster.plan import refuse_early
 from signdpo.config import lay_over, load_config
 from signdpo.pipeline.commands import add_options, new_parser, run_job
-from signdpo.tuning.settings import SHARED, load_search
+from signdpo.tuning.settings import CACHED, load_search
 
 DEFAULT = Path(__file__).parent / "configs" / "tune.yaml"
 PREFIX = "search."  # of keys that are the search's and not the run's
@@ -36,7 +35,9 @@ def tune(options: argparse.Namespace, console: Console) -> None:
     of_search = [override.removeprefix(PREFIX) for override in options.set if override.startswith(PREFIX)]
     search = load_search(options.search, of_search)
     config = load_config(options.config, [override for override in options.set if not override.startswith(PREFIX)])
-    refuse_early(lay_over(config, SHARED))
+    from signdpo.pipeline.preflight import refuse_early
+
+    refuse_early(lay_over(config, CACHED))
     from signdpo.tuning.search import run_search  # imports for seconds
 
     run_search(config, search, options.run_dir, console)

@@ -11,9 +11,10 @@ from rich.console import Console
 from signdpo.benchmarks.measurement import Figures
 from signdpo.cluster.plan import start_ray
 from signdpo.config import Config, lay_over, load_config
-from signdpo.pipeline.run import stages_of
-from signdpo.pipeline.stage import MANIFEST, RunContext, run_stages
-from signdpo.storage.files import read_json
+from signdpo.pipeline.stage import read_manifest, run_stages
+from signdpo.pipeline.stages import stages_of
+from signdpo.pipeline.stages.align import Align
+from signdpo.run_context import RunContext
 from signdpo.tuning.search import run_search
 from signdpo.tuning.settings import Range, SearchConfig
 
@@ -67,4 +68,6 @@ def _run_alone(config: Config, directory: str, console: Console) -> tuple[float,
     run_stages(context, stages[: last + 1])
     seconds = time.perf_counter() - began
     console.print(f"a separate run took {seconds:.0f} s")
-    return seconds, float(read_json(context.path("align", MANIFEST))["seconds"])
+    manifest = read_manifest(context, Align)
+    assert manifest is not None
+    return seconds, manifest.seconds

@@ -1,9 +1,10 @@
-"""The plan of resources: what a run needs, whether the cluster can give it, and how Ray is started."""
+"""The plan of resources: what stages ask for, whether the cluster can give it, and how Ray is started."""
 
 from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import ray
@@ -12,10 +13,9 @@ import ray.data
 from signdpo.cluster.autoscaling import autoscaled
 from signdpo.cluster.placement import Demand, Inventory, Part, check_placement
 from signdpo.config import Config, ResourcesConfig
-from signdpo.corpora.ingest import CPUS_PER_SHARD
 
 # Ray Data's own tasks want one whole logical CPU now and then; without it a run hangs without a word.
-FREE_CPUS = 1.0
+DATA_TASK = Part("Ray Data task", {"CPU": 1.0})
 
 WORKER_ENVIRONMENT = {
     "TOKENIZERS_PARALLELISM": "false",
@@ -28,24 +28,10 @@ WORKER_ENVIRONMENT = {
 LOCAL_ENVIRONMENT = {"RAY_BACKEND_LOG_LEVEL": "fatal", "RAY_worker_maximum_startup_concurrency": "16"}
 
 
-def demands(config: Config) -> list[Demand]:
-    """What each stage keeps running at the same time, in the order of the stages."""
-    resources = config.resources
+def generators(resources: ResourcesConfig) -> Part:
+    """The actors that make negatives, mine or translate."""
     least, most = resources.generators
-    task = Part("Ray Data task", {"CPU": FREE_CPUS})
-    generators = Part("generator", resources.of_generator(), least, most, _keys(resources, "generator"))
-    perturber_trainer, aligners = (trainers(resources, "worker", count) for count in (1, resources.workers))
-    pretrainers = trainers(resources, "pretrain_worker", resources.pretrain_workers)
-    planned = [Demand("clips", (Part("reader", {"CPU": CPUS_PER_SHARD}),))]
-    if config.policy.init is None:
-        planned.append(Demand("pretrain", (pretrainers, task)))
-    if config.negatives.perturber.kind == "learned":  # mines first, then trains
-        planned += [Demand("perturber", (generators, task)), Demand("perturber", (perturber_trainer,))]
-    if config.negatives.mode == "cached":  # makes all negatives first, then trains
-        planned += [Demand("align", (generators, task)), Demand("align", (aligners, task))]
-    else:
-        planned.append(Demand("align", (aligners, generators, task)))
-    return [*planned, Demand("evaluation", (generators, task))]
+    return Part("generator", resources.of_generator(), least, most, _keys(resources, "generator"))
 
 
 def trainers(resources: ResourcesConfig, name: str, count: int) -> Part:
@@ -62,30 +48,23 @@ def _keys(resources: ResourcesConfig, name: str) -> tuple[str, ...]:
     return f"resources.{name}s", f"resources.cpus_per_{name}", *gpus, *custom
 
 
-def begin_ray(config: Config, *stages: str) -> list[Demand]:
-    """Start or join Ray for the named stages, or all; the plan. Raises `ConfigError` if it can never be placed."""
-    refuse_early(config, *stages)
-    start_ray(config)
-    return check_resources(config, *stages)
-
-
-def refuse_early(config: Config, *stages: str) -> None:
-    """`check_resources` where that is arithmetic alone: before Ray takes its seconds, and a job's imports theirs."""
+def begin_ray(config: Config, demands: Sequence[Demand]) -> None:
+    """Start or join Ray. Raises `ConfigError` if the demands can never be met, where it can before Ray is started."""
     if starts_here():
-        check_resources(config, *stages)
+        check_demands(config, demands)
+    start_ray(config)
+    check_demands(config, demands)
 
 
-def check_resources(config: Config, *stages: str) -> list[Demand]:
-    """The plan of the named stages, or of all, if it can be placed on the nodes that there are or may come.
+def check_demands(config: Config, demands: Sequence[Demand]) -> None:
+    """Check that the nodes that there are or may come can hold each of the demands.
 
     Where Ray is yet to be started here this is arithmetic alone, and takes no time.
 
     Raises:
         ConfigError: naming the stage, what it needs, what there is and which keys to change.
     """
-    planned = [demand for demand in demands(config) if not stages or demand.stage in stages]
-    check_placement(planned, _machine(config) if starts_here() else joined_cluster())
-    return planned
+    check_placement(demands, _machine(config) if starts_here() else joined_cluster())
 
 
 def starts_here() -> bool:

@@ -12,7 +12,6 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import fsspec
@@ -22,88 +21,18 @@ import pyarrow.dataset
 import ray.data
 
 from signdpo.config import Config, ConfigError, flat
-from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import CLIP_SCHEMA, read_parquet
-from signdpo.data.schedule import Block, Schedule
+from signdpo.data.schedule import Block
 from signdpo.data.stream import ClipStore, Recipe, scheduled
-from signdpo.monitoring.progress import StageProgress
-from signdpo.monitoring.stalls import Watchdog
-from signdpo.pipeline.actors import CacheNegatives
-from signdpo.pipeline.stage import RunContext, input_key
-from signdpo.storage.files import absolute, exists, fetch_folder, join, list_folder, read_json, write_json
+from signdpo.storage.files import exists, join, list_folder, read_json
 from signdpo.storage.retries import retried
 
-FORMAT = 2  # of the parts; raise it when the same settings come to make other rows
 MANIFEST = "manifest.json"
-DELIVERY = {"mode", "cache", "policy", "refresh_every"}  # keys of `negatives` that say how, not what
 REMEDY = "set negatives.cache=null and this run makes its own"
 
 
 class IncompleteCacheError(RuntimeError):
     """Some rows of a cache were not written, or are not in its files."""
-
-
-def decided_by(config: Config, before: Mapping[str, Mapping[str, Any]], perturber: str) -> dict[str, Any]:
-    """Everything that decides the negatives, by name. Beta, weights and learning rates do not.
-
-    Batches and devices are left out too: they move reference log-probabilities by rounding alone (about 1e-5 nats).
-    """
-    return {
-        "format": FORMAT,
-        "clips": before["clips"]["hash"],
-        "reference": before["pretrain"]["policy_hash"],
-        "perturber": hash_folder(perturber),
-        **deciding_settings(config),
-    }
-
-
-def deciding_settings(config: Config) -> dict[str, Any]:
-    """The keys of the configuration that decide the negatives, and their values."""
-    negatives = config.negatives.model_dump(mode="json", exclude=DELIVERY)
-    return {
-        "corpus.max_frames": config.corpus.max_frames,
-        "corpus.shard_rows": config.corpus.shard_rows,  # donors are drawn shard by shard
-        "policy.max_text_tokens": config.policy.max_text_tokens,
-        "dpo.precision": config.dpo_precision,
-        "dpo.epochs": config.dpo.epochs,
-        "seed": config.seed,
-        **flat(negatives, "negatives"),
-    }
-
-
-def hash_folder(uri: str) -> str:
-    """A short hash over the names and bytes of all files in a folder."""
-    folder, digest = Path(fetch_folder(uri)), hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
-        digest.update(file.relative_to(folder).as_posix().encode())
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()[:16]
-
-
-def cached_negatives(
-    context: RunContext, decided: dict[str, Any], store: ClipStore, schedule: Schedule, arguments: tuple[Any, ...]
-) -> CachedNegatives:
-    """The cache that the configuration names, else this run's own, made as far as it is lacking.
-
-    Args:
-        context: of the run.
-        decided: from `decided_by`.
-        store: the training clips.
-        schedule: blocks are made as it would stream them, so that cached and streamed rows agree to the bit.
-        arguments: of `NegativeGenerator`.
-
-    Raises:
-        ConfigError: if the named cache has nothing for this run, with what differs.
-    """
-    named = context.config.negatives.cache
-    folder = join(context.path("negatives") if named is None else absolute(named), input_key(decided))
-    if not exists(join(folder, MANIFEST)):
-        if named is not None:
-            raise ConfigError(_why_stale(named, decided))
-        parts = _generate(context, folder, store, schedule.blocks(), arguments)
-        write_json(join(folder, MANIFEST), {"decided": decided, "parts": parts})
-    context.console.print(f"  negatives are read from {folder}", markup=False, soft_wrap=True)
-    return CachedNegatives.load(folder, store, context.config.dpo.epochs)
 
 
 def check_cache(config: Config) -> None:
@@ -121,42 +50,25 @@ def _manifests(directory: str) -> list[str]:
     return [place for place in places if exists(place)]
 
 
-def _why_stale(directory: str, decided: dict[str, Any]) -> str:
-    """How the nearest of the caches in a directory differs from what this run needs."""
-    differing = [
-        [
-            f"{name} (there {other.get(name)!r}, here {decided.get(name)!r})"
-            for name in sorted({*decided, *other})
-            if decided.get(name) != other.get(name)
-        ]
-        for other in (read_json(place)["decided"] for place in _manifests(directory))
-    ]
+def why_stale(directory: str, decided: Mapping[str, Any]) -> str:
+    """How the nearest of the caches in a directory differs from what a run needs.
+
+    Args:
+        directory: place that `negatives.cache` names.
+        decided: what decides the rows that the run needs, in sections, as the caches' manifests have it.
+    """
+    here = flat(decided)
+    differing = []
+    for place in _manifests(directory):
+        there = flat(read_json(place)["decided"])
+        names = [name for name in sorted({*here, *there}) if here.get(name) != there.get(name)]
+        differing.append([_difference(name, there.get(name), here.get(name)) for name in names])
     nearest = min(differing, key=len) if differing else ["nothing is in it any more"]
     return f"negatives.cache={directory} is stale for this run: {'; '.join(nearest)}; {REMEDY}"
 
 
-def _generate(
-    context: RunContext, folder: str, store: ClipStore, blocks: Sequence[Block], arguments: tuple[Any, ...]
-) -> list[str]:
-    """Write the parts that are not there yet; returns the names of all, in order."""
-    names = [part_name(block.epochs, block.steps, [store.ids[row] for row in block.rows]) for block in blocks]
-    there = set(list_folder(folder))
-    missing = [block for block, name in zip(blocks, names, strict=True) if name not in there]
-    if missing:
-        if len(missing) < len(blocks):
-            context.console.print(f"  negatives: goes on after {len(blocks) - len(missing)} of {len(blocks)} parts")
-        watchdog, done = Watchdog(context.console, context.config.resources), 0
-        stream, total = store.stream(missing), sum(len(block.rows) for block in missing)
-        given, name = (folder, context.name, *arguments), f"{context.name}-negatives"
-        made = on_actors(stream, CacheNegatives, given, context.config, watchdog.attempts, name=name)
-        with StageProgress(context.console, "negatives", total=total, unit="clips", watchdog=watchdog) as meter:
-            for batch in made.iter_batches(batch_size=None):
-                done += int(np.sum(batch["rows"]))
-                meter.update(done)
-    lacking = set(names) - set(list_folder(folder))
-    if lacking:
-        raise IncompleteCacheError(f"{len(lacking)} parts were not written to {folder}, such as {min(lacking)}")
-    return names
+def _difference(name: str, there: Any, here: Any) -> str:
+    return f"{name.partition('.')[2]} (there {there!r}, here {here!r})"
 
 
 def part_name(epochs: np.ndarray, steps: np.ndarray, ids: Iterable[str]) -> str:

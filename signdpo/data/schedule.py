@@ -8,6 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from signdpo.seeding import derive_seed
+
 BUCKET_BATCHES = 16  # clips are sorted by length within so many batches: little padding, still well mixed
 
 
@@ -56,13 +58,7 @@ class Schedule:
         if len(num_frames) < workers:
             raise ValueError(f"{len(num_frames)} clips cannot be split over {workers} workers")
         self.steps_per_block = steps_per_block
-        chosen = {
-            "clips": len(num_frames),
-            "epochs": epochs,
-            "batch_size": batch_size,
-            "workers": workers,
-            "seed": seed,
-        }
+        chosen = {"clips": len(num_frames), "epochs": epochs, "batch_size": batch_size, "seed": seed}
         self.choices = {name: str(value) for name, value in chosen.items()}
         self.parts: list[list[Block]] = []  # step -> the rows of each worker
         self.epoch_steps: list[int] = []  # steps done at the end of each epoch
@@ -84,13 +80,13 @@ class Schedule:
             clips: ids, in the order of `num_frames`.
 
         Returns:
-            What a person set, by name, and as `rows` a hash of the rows of every step and worker, which also tells two
-            versions of this module apart.
+            What a person set, by name, and as `rows` a hash of the rows of every step, which also tells two versions of
+            this module apart. How many workers share a step is left out: another number may go on.
         """
         digest = hashlib.blake2b("\x1f".join(clips).encode(errors="backslashreplace"), digest_size=8)
         for step in self.parts:
-            for block in step:
-                digest.update(len(block.rows).to_bytes(4, "little") + block.rows.astype("<i8").tobytes())
+            rows = np.concatenate([block.rows for block in step])
+            digest.update(len(rows).to_bytes(4, "little") + rows.astype("<i8").tobytes())
         return self.choices | {"rows": digest.hexdigest()}
 
     def blocks(self, from_step: int = 0) -> list[Block]:
@@ -122,3 +118,11 @@ def _batches(num_frames: np.ndarray, size: int, workers: int, rng: np.random.Gen
     if rng is not None:
         batches = [batches[index] for index in rng.permutation(len(batches))]
     return batches
+
+
+def held_out_rows(ids: list[str], share: float, seed: int) -> np.ndarray:
+    """Which training clips pre-training leaves out, so that the policy fails on some that it may use: `(clips,)` bool.
+
+    Decided clip by clip from its id: another clip more or less changes nothing for the others.
+    """
+    return np.array([derive_seed(seed, "held out", clip) / 2**63 < share for clip in ids], dtype=bool)

@@ -6,12 +6,13 @@ import tempfile
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from tensorboardX import SummaryWriter
+from typing import TYPE_CHECKING, Any
 
 from signdpo.monitoring.trackers import Tracker, scalars
 from signdpo.storage.files import is_local, put_file
+
+if TYPE_CHECKING:  # brings torch
+    from tensorboardX import SummaryWriter
 
 FLUSH_SECONDS = 10
 UPLOAD_SECONDS = 60.0
@@ -33,6 +34,8 @@ class TensorBoardTracker(Tracker):
         self.writer = self._open(start_step + 1)
 
     def _open(self, purge_step: int) -> SummaryWriter:
+        from tensorboardX import SummaryWriter
+
         # TensorBoard reads event files in the order of their names, which begin with the second of their creation.
         suffix = f".{time.time_ns() % 10**9:09d}"
         return SummaryWriter(self.place, purge_step=purge_step, flush_secs=FLUSH_SECONDS, filename_suffix=suffix)

@@ -69,7 +69,7 @@ class NegativeGenerator:
         folder, settings = fetch_folder(perturber), config.negatives.perturber
         limit = config.policy.max_text_tokens
         self.perturber = load_perturber(folder, settings, max_tokens=limit, device=self.device)
-        self.text = TrainingText.load(folder)
+        self.text = TrainingText.load(folder, function_share=settings.function_share)
         self.donors = NO_DONORS
         if needs_donors(config.negatives):
             self.donors = DonorPool.load(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from pydantic import BaseModel, ConfigDict
 
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 
@@ -37,23 +38,45 @@ def batch_statistics(batch: Mapping[str, Any]) -> dict[str, float]:
     return metrics
 
 
-def run_statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Level -> `accepted`, `masked`, `margin`, and for skeletons `redrawn` and `strength`, over the steps of a run.
+class LevelStatistics(BaseModel):
+    """What became of the negatives of a level over a run.
+
+    Args:
+        accepted: share of the clips whose level taught.
+        masked: share of the others.
+        margin: mean reference margin of the accepted ones, in nats.
+        redrawn: share of the clips for which it was drawn more than once; None for sentences.
+        strength: mean strength of the accepted ones; None for sentences.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accepted: float
+    masked: float
+    margin: float
+    redrawn: float | None = None
+    strength: float | None = None
+
+
+def run_statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, LevelStatistics]:
+    """Level -> its statistics over the steps of a run.
 
     Args:
         rows: logged metrics with those of `batch_statistics` and `rows`, the clips of the step.
     """
     clips = np.array([row["rows"] for row in rows], dtype=np.float64)
+
+    def mean(name: str, weights: np.ndarray) -> float:
+        values = np.array([row[name] for row in rows])
+        return float(values @ weights / max(weights.sum(), 1e-9))
+
     table = {}
     for level in LEVELS:
         accepted = np.array([row[f"{ACCEPTED}/{level}"] for row in rows])
-        share = float(np.average(accepted, weights=clips))
-        summary = {"accepted": share, "masked": 1 - share}
-        weights = {MARGIN: accepted * clips}
+        share, taught = float(np.average(accepted, weights=clips)), accepted * clips
+        drawn: dict[str, float] = {}
         if level in SKELETON_LEVELS:
-            weights |= {REDRAWN: clips, STRENGTH: accepted * clips}
-        for name, weight in weights.items():
-            values = np.array([row[f"{name}/{level}"] for row in rows])
-            summary[name.rsplit("/", 1)[1]] = float(values @ weight / max(weight.sum(), 1e-9))
-        table[level] = summary
+            drawn = {"redrawn": mean(f"{REDRAWN}/{level}", clips), "strength": mean(f"{STRENGTH}/{level}", taught)}
+        margin = mean(f"{MARGIN}/{level}", taught)
+        table[level] = LevelStatistics(accepted=share, masked=1 - share, margin=margin, **drawn)
     return table

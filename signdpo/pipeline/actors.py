@@ -9,43 +9,57 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import ray
 
+from signdpo.config import Config
 from signdpo.data.actor_pool import BatchWorker
+from signdpo.data.cache import part_name, plain_table
+from signdpo.data.clips import write_parquet
 from signdpo.monitoring.recorders import GenerationRecorder
 from signdpo.storage.files import join
 from signdpo.training.versions import Follower
 
 
-def pretrain_worker(settings: dict[str, Any]) -> None:
+def pretrain_worker(given: dict[str, Any]) -> None:
     from signdpo.training.mle import train_mle
 
-    train_mle(settings)
+    train_mle(given["settings"], given["run"])
 
 
-def perturber_worker(settings: dict[str, Any]) -> None:
+def perturber_worker(given: dict[str, Any]) -> None:
     from signdpo.training.perturber import train_perturber
 
-    train_perturber(settings)
+    train_perturber(given["settings"], given["run"])
 
 
-def align_worker(settings: dict[str, Any]) -> None:
+def align_worker(given: dict[str, Any]) -> None:
     from signdpo.training.dpo import train_dpo
 
-    train_dpo(settings)
+    train_dpo(given["settings"], given["run"])
+
+
+@dataclass(frozen=True)
+class GeneratorArguments:
+    """Arguments of `signdpo.negatives.generator.NegativeGenerator`, which explains them."""
+
+    config: Config
+    reference: str
+    reference_hash: str
+    perturber: str
+    clips: str
 
 
 class GenerateNegatives(BatchWorker):
     """See `signdpo.negatives.generator.NegativeGenerator`; counts what it makes for the run of this name."""
 
-    def load(self, *arguments: Any) -> None:
+    def load(self, run: str, arguments: GeneratorArguments) -> None:
         from signdpo.negatives.generator import NegativeGenerator
 
-        run, *of_generator = arguments
-        self.generator = NegativeGenerator(*of_generator)
+        self.generator = NegativeGenerator(**vars(arguments))
         self.recorder = GenerationRecorder(run)
 
     def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -58,8 +72,8 @@ class GenerateNegatives(BatchWorker):
 class FollowPolicy(GenerateNegatives):
     """Generates with the latest version of the policy as guide."""
 
-    def load(self, follower: Follower, *arguments: Any) -> None:
-        super().load(*arguments)
+    def load(self, follower: Follower, run: str, arguments: GeneratorArguments) -> None:  # type: ignore[override]
+        super().load(run, arguments)
         self.follower = follower
 
     def prepare(self, batch: dict[str, np.ndarray]) -> None:
@@ -73,14 +87,11 @@ class FollowPolicy(GenerateNegatives):
 class CacheNegatives(GenerateNegatives):
     """Writes the preference rows of each block it is given to a Parquet file."""
 
-    def load(self, folder: str, *arguments: Any) -> None:
-        super().load(*arguments)
+    def load(self, folder: str, run: str, arguments: GeneratorArguments) -> None:  # type: ignore[override]
+        super().load(run, arguments)
         self.folder = folder
 
     def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        from signdpo.data.cache import part_name, plain_table
-        from signdpo.data.clips import write_parquet
-
         name = part_name(batch["epoch"], batch["step"], batch["id"])
         write_parquet(join(self.folder, name), plain_table(super().work(batch)))
         return {"rows": np.array([len(batch["id"])])}

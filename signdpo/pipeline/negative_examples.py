@@ -13,13 +13,13 @@ from signdpo.data.clips import keypoints_of, read_clips, shorten_row
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.negatives.generator import NegativeGenerator
 from signdpo.negatives.skeleton.negative import UNCHANGED
-from signdpo.pipeline.stage import RunContext
 from signdpo.report.negatives import NegativeExample
+from signdpo.run_context import RunContext
 
 NEIGHBOURS = 4  # clips of like length, of which the one to show is chosen
 
 
-def picture(
+def negative_examples(
     context: RunContext,
     reference_hash: str,
     *,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
@@ -13,7 +12,7 @@ from signdpo.models.encoders.base import encoder_settings
 from signdpo.models.hub import load_pretrained
 from signdpo.models.policy import UNI_SIGN, uni_sign_of
 from signdpo.models.uni_sign_checkpoint import open_uni_sign
-from signdpo.storage.files import FileInfo, exists, fetch_folder, join, list_files, list_folder, read_json
+from signdpo.storage.files import exists, fetch_folder, join, read_json
 
 MAX_UNKNOWN_SHARE = 0.05  # of the training text's tokens; more, and the tokenizer is of another language
 CHECKED_SENTENCES = 2000
@@ -88,18 +87,8 @@ def check_tokenizer(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], na
         )
 
 
-def initial_files(config: Config) -> dict[str, list[int | str]]:
-    """Size and stamp of every file that the configuration makes the policy of, by place; empty for a fresh one.
-
-    A file that was replaced by another under the same name shows here. A hub name has no files here.
-    """
+def initial_places(config: Config) -> list[str]:
+    """Folders and files that the configuration makes the policy of; none for a fresh one."""
     named = uni_sign_of(config)
-    folders = [config.policy.init, config.policy.language_model.path] if named is None else [named[1]]
-    found: dict[str, FileInfo] = {}
-    for folder in folders:
-        if folder is not None:
-            found |= {join(folder, name): info for name, info in list_folder(folder).items()}
-    if named is not None:
-        folder, name = str(Path(named[0]).parent), Path(named[0]).name
-        found |= {join(folder, name): info for name, info in list_files(folder, [name]).items()}
-    return {place: [info.size, info.stamp] for place, info in sorted(found.items())}
+    places = [config.policy.init, config.policy.language_model.path] if named is None else [named[1], named[0]]
+    return [place for place in places if place is not None]

@@ -160,6 +160,23 @@ def remove_folder(uri: str) -> None:
 
 
 @retried
+def remove_file(uri: str) -> None:
+    """Delete a file, if it is there."""
+    filesystem, path = open_storage(uri)
+    if filesystem.exists(path):
+        filesystem.rm_file(path)
+
+
+def hash_folder(uri: str) -> str:
+    """A short hash over the names and bytes of all files in a folder."""
+    folder, digest = Path(fetch_folder(uri)), hashlib.sha256()
+    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+        digest.update(file.relative_to(folder).as_posix().encode())
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()[:16]
+
+
+@retried
 def _make_folder(uri: str) -> None:
     filesystem, path = open_storage(uri)
     filesystem.makedirs(path, exist_ok=True)

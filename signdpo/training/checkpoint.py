@@ -8,7 +8,7 @@ training-<key>/<run>-<stage>-<attempt>/checkpoint_<step>/
     config.yaml           rank 0: the resolved configuration
     rank-<rank>.pt        each rank: its random state
     manifest-<rank>.json  each rank: its files, with sizes and checksums
-training-<key>/metrics/<first>-<last>.jsonl      what was reported of these steps, written before their checkpoint
+training-<key>/metrics/   see `signdpo.training.step_metrics`; the rows of a step are there before its checkpoint is
 
 Ray Train uploads the folder of each rank into the same checkpoint, in any order; a checkpoint is complete when every
 rank's manifest and all files in them are there, of the right sizes and from the same start of the worker group. So an
@@ -25,7 +25,6 @@ nothing.
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -36,14 +35,14 @@ import fsspec
 from pydantic import BaseModel, ValidationError
 
 from signdpo.config import ConfigError
-from signdpo.storage.files import join, list_folder, list_tree, read_json, read_text, remove_folder, write_text
+from signdpo.storage.files import join, list_folder, list_tree, read_json, read_text, remove_folder
 from signdpo.storage.retries import retried
+from signdpo.training.step_metrics import StepMetrics
 
 MODEL_FOLDER = "model"
 TRAINER_FILE = "trainer.pt"
 PROGRESS_FILE = "progress.json"
 CONFIG_FILE = "config.yaml"
-METRICS_FOLDER = "metrics"
 ATTEMPT = re.compile(r"[^/]*-(\d+)(?:/|$)")
 PLACE = re.compile(r"(?P<name>[^/]+/checkpoint_(?P<step>\d{7,}))/(?P<file>.+)")
 LOWER_IS_BETTER = frozenset({"eval_nll"})  # of the dev scores
@@ -264,18 +263,10 @@ class CheckpointStore:
         """A name for a new experiment, which Ray Train's own manager has never heard of."""
         return f"{name}-{max(map(_attempt, list_folder(self.folder)), default=0) + 1:03d}"
 
-    def write_metrics(self, first: int, rows: list[dict[str, Any]]) -> None:
-        """Write what was reported of the steps from `first` to that of the last row; they replace earlier ones."""
-        text = "".join(json.dumps(row) + "\n" for row in rows)
-        write_text(join(self.folder, METRICS_FOLDER, f"{first:07d}-{rows[-1]['step']:07d}.jsonl"), text)
-
-    def read_metrics(self, last: int) -> list[dict[str, Any]]:
-        """What was reported of the steps up to `last`, that of a checkpoint; each step once, in order."""
-        folder = join(self.folder, METRICS_FOLDER)
-        parts = sorted(name for name in list_folder(folder) if re.fullmatch(r"\d+-\d+\.jsonl", name))
-        lines = [line for name in parts for line in read_text(join(folder, name)).splitlines()]
-        rows = {row["step"]: row for row in map(json.loads, lines) if row["step"] <= last}
-        return [rows[step] for step in sorted(rows)]
+    @property
+    def metrics(self) -> StepMetrics:
+        """What was reported of the steps."""
+        return StepMetrics(self.folder)
 
 
 def compare_identity(found: Mapping[str, str], expected: Mapping[str, str], where: str) -> None:

@@ -28,6 +28,7 @@ from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.negatives.statistics import batch_statistics
 from signdpo.storage.files import fetch_folder
 from signdpo.training.ledger import Ledger
+from signdpo.training.plan import DpoSettings, WorkerRun
 from signdpo.training.state import new_state
 from signdpo.training.versions import Publisher
 from signdpo.training.workers import gather, rank_and_world, score_dev
@@ -59,35 +60,34 @@ class PreferenceStep(nn.Module):
         return self.model.logps(encoded.select(rows), targets).view(versions + 1, batch)
 
 
-def train_dpo(settings: dict[str, Any]) -> None:
+def train_dpo(settings: DpoSettings, run: WorkerRun) -> None:
     """Align the policy on the stream `train`; report each step, checkpoint and score dev now and then, and each epoch.
 
     Args:
-        settings: `config` (`Config`), `reference` (folder), `reference_hash`, `clips` (folder), `warm_steps` and
-            `epoch_steps` (after which the share of time spent waiting is told, the last of each epoch, counted from 1),
-            `ledger` (folder), `board` (`WeightStore` that generators follow, or None), and those of `fit`.
+        settings: settings of the alignment.
+        run: what every loop is given.
     """
-    config: Config = settings["config"]
+    config = run.config
     device = ray.train.torch.get_device()
-    torch.set_num_threads(settings["threads"])
-    policy = Policy.load(fetch_folder(settings["reference"]))
-    check_reference(policy.hash(), settings["reference_hash"], settings["reference"])
+    torch.set_num_threads(run.threads)
+    policy = Policy.load(fetch_folder(settings.reference))
+    check_reference(policy.hash(), settings.reference_hash, settings.reference)
     policy.model.to(device)
     set_up_precision(device, config.dpo_precision, key="dpo.precision")
-    state = new_state(policy, config.dpo, settings)
+    state = new_state(policy, config.dpo, run)
     # No dropout, and BatchNorm frozen: at step zero the policy must score exactly as the reference did.
     policy.model.eval()
     parallel = ray.train.torch.prepare_model(PreferenceStep(policy.model))
-    dev = read_clips(settings["clips"], "dev")
+    dev = read_clips(settings.clips, "dev")
     rank, _ = rank_and_world()
-    board = settings["board"] if rank == 0 else None
-    publisher = Publisher(board, policy.model, every=config.negatives.refresh_every, step=state.step)
-    ledger = Ledger(settings["ledger"], rank=rank, step=state.step)
-    feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
+    weights = settings.weights if rank == 0 else None
+    publisher = Publisher(weights, policy.model, every=config.negatives.refresh_every, step=state.step)
+    ledger = Ledger(settings.ledger, rank=rank, step=state.step)
+    feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(run.labels))
     generators: set[str] = set()
     for batch in feed:
         generators.update(batch["generator"].tolist())
-        loss, metrics = preference_loss(batch, parallel, policy, config, settings["reference_hash"])
+        loss, metrics = preference_loss(batch, parallel, policy, config, settings.reference_hash)
         if config.negatives.policy == "current":
             metrics["policy_version_lag"] = float(np.mean(state.step - batch["policy_version"]))
         update = state.update(loss, clip_grad_norm=config.dpo.clip_grad_norm)
@@ -100,9 +100,9 @@ def train_dpo(settings: dict[str, Any]) -> None:
             "rows": len(batch["id"]),
             "generators": len(generators),
         }
-        if state.step == settings["warm_steps"] or state.step in settings["epoch_steps"]:
+        if state.step == settings.warm_steps or state.step in settings.epoch_steps:
             metrics["wait_share"] = feed.wait_share()
-        due = state.step % config.dpo.checkpoint_every == 0 or state.step in settings["epoch_steps"]
+        due = state.step % config.dpo.checkpoint_every == 0 or state.step in settings.epoch_steps
         if due:
             metrics |= score_dev(policy, dev, config)
             ledger.commit(state.step)

@@ -5,27 +5,26 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import ray
 import ray.data
 import ray.train
 from ray.train import FailureConfig, RunConfig, ScalingConfig, UserCallback
-from ray.train.torch import TorchTrainer
 
 from signdpo.data.stream import ScheduledDataConfig
 from signdpo.monitoring.following import follow
-from signdpo.monitoring.progress import StageProgress, TrainingLog
+from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.recorders import CountRestarts
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.monitoring.trackers import Training
-from signdpo.pipeline.stage import RunContext
+from signdpo.run_context import RunContext
 from signdpo.storage.files import put_folder
 from signdpo.training.checkpoint import MODEL_FOLDER, CheckpointStore
+from signdpo.training.plan import TrainingPlan, WorkerRun
+from signdpo.training.step_metrics import StepFollower, write_metrics
 
-MAX_CONTROLLERS = 4  # one after the other, before a stage gives up
 logger = logging.getLogger(__name__)
 
 
@@ -52,40 +51,20 @@ class KeepCheckpoints(UserCallback):
 
 def fit(
     context: RunContext,
+    plan: TrainingPlan,
     *,
-    stage: str,
-    key: str,
-    loop: Callable[[dict[str, Any]], None],
-    settings: dict[str, Any],
-    identity: dict[str, str],
-    total_steps: int,
-    workers: int,
-    cpus: float,
-    score: str | None,
     watchdog: Watchdog | None = None,
-    stream: Callable[[int], ray.data.Dataset] | None = None,
-    on_row: Callable[[dict[str, Any]], None] | None = None,
+    on_row: Callable[[Mapping[str, Any]], None] | None = None,
     callbacks: Sequence[UserCallback] = (),
 ) -> CheckpointStore:
     """Run a per-worker loop to its end.
 
     Args:
-        context: of the run.
-        stage: its name; checkpoints lie in a folder of it named after `key`, so other inputs never resume from them.
-        key: of the stage's inputs.
-        loop: the per-worker function.
-        settings: what it is given, beside `config`, `threads`, `steps`, `labels`, `identity` and `checkpoints`, which
-            are added.
-        identity: what a checkpoint must agree on to be resumed.
-        total_steps: of the whole training.
-        workers: in the training group.
-        cpus: of each worker; also its threads.
-        score: metric to keep the best checkpoint by; None keeps the latest.
-        watchdog: over the stage; a new one by default.
-        stream: first step -> the dataset `train` from there on. Called anew whenever the worker group starts, so what a
-            checkpoint has consumed is not made again.
-        on_row: called with each reported row of metrics.
-        callbacks: of Ray Train, beside those that follow the run.
+        context: run that the training is part of.
+        plan: what is to be trained.
+        watchdog: watchdog over the stage; a new one by default.
+        on_row: function that is called with the metrics of each step.
+        callbacks: callbacks of Ray Train, beside those that keep checkpoints and count.
 
     Returns:
         Where the checkpoints are.
@@ -93,57 +72,69 @@ def fit(
     Raises:
         CheckpointMismatchError: if there is a checkpoint of another training under this key.
     """
-    store = checkpoints_of(context, stage, key).examined(context.warn)
-    store.check_identity(identity)
+    store = checkpoints_of(context, plan.stage, plan.key).examined(context.warn)
+    store.check_identity(plan.identity)
     start = store.newest_step()
     if start:
-        context.console.print(f"  goes on from step {start}")
-    resources = context.config.resources
-    watchdog = watchdog or Watchdog(context.console, resources)
-    training = Training(context.config, context.directory, context.name, stage, key, start, total_steps)
-    with (
-        StageProgress(context.console, stage, total=total_steps, unit="steps", watchdog=watchdog) as meter,
-        follow(training, context.console) as trackers,
-    ):
+        context.say(f"goes on from step {start}")
+    training = Training(context.config, context.directory, context.name, plan.stage, plan.key, start, plan.total_steps)
+    progress = StageProgress(
+        context.console,
+        plan.stage,
+        total=plan.total_steps,
+        unit="steps",
+        watchdog=watchdog or Watchdog(context.console, context.config.resources),
+    )
+    with progress, follow(training, context.console) as trackers:
 
         def show(row: dict[str, Any]) -> None:
-            meter.update(row["step"], f"loss {row['loss']:.3f}")
+            progress.update(row["step"], f"loss {row['loss']:.3f}")
             trackers.log(row)
             if on_row is not None:
                 on_row(row)
 
-        log = TrainingLog(
-            context.path(stage, "metrics.jsonl"), rows=store.read_metrics(start), on_row=show, warn=context.warn
-        )
-        added = {"config": context.config, "threads": max(1, int(cpus)), "steps": total_steps}
-        added["labels"] = training.labels
-        keeper = KeepCheckpoints(store, keep=resources.keep_checkpoints, score=score)
-
-        def new_trainer() -> TorchTrainer:
-            return TorchTrainer(
-                loop,
-                train_loop_config=settings | added | {"identity": identity, "checkpoints": store},
-                datasets={} if stream is None else {"train": lambda: _rest(stream, store, total_steps)},
-                dataset_config=ScheduledDataConfig(f"{context.name}-{stage}"),
-                scaling_config=ScalingConfig(
-                    num_workers=workers,
-                    use_gpu=resources.use_gpu,
-                    resources_per_worker=resources.of_worker(cpus),
-                ),
-                run_config=RunConfig(
-                    name=store.next_attempt(f"{context.name}-{stage}"),
-                    storage_path=store.folder,
-                    failure_config=FailureConfig(max_failures=resources.max_failures),
-                    callbacks=[CountRestarts(training.labels), *log.callbacks(), *callbacks, keeper],
-                ),
-            )
-
-        with log, _interrupts_restored():
-            _outlive_controllers(context, new_trainer, store, log, watchdog, total_steps)
-            # What workers wrote before each checkpoint; reports of a group that died may have been lost on their way.
-            log.replace(store.read_metrics(total_steps))
+        keeper = KeepCheckpoints(store, keep=context.config.resources.keep_checkpoints, score=plan.score)
+        with StepFollower(store.metrics, start=start, on_row=show, warn=context.warn), _interrupts_restored():
+            if start < plan.total_steps:
+                _train(context, plan, store, [CountRestarts(training.labels), *callbacks, keeper])
         keeper.prune()  # a worker that dies right after the last checkpoint leaves it untold
+    write_metrics(context.path(plan.stage, "metrics.jsonl"), store.metrics.read(last=plan.total_steps))
     return store
+
+
+def _train(context: RunContext, plan: TrainingPlan, store: CheckpointStore, callbacks: list[UserCallback]) -> None:
+    """The rest of a training, by Ray Train: as a new experiment, which its own checkpoint manager knows nothing of."""
+    from ray.train.torch import TorchTrainer  # brings torch
+
+    resources = context.config.resources
+    run = WorkerRun(
+        config=context.config,
+        threads=max(1, int(plan.cpus)),
+        total_steps=plan.total_steps,
+        labels={"run": context.name, "stage": plan.stage},
+        identity=plan.identity,
+        checkpoints=store,
+    )
+    name = f"{context.name}-{plan.stage}"
+    stream = plan.stream
+    trainer = TorchTrainer(
+        plan.loop,
+        train_loop_config={"settings": plan.settings, "run": run},
+        datasets={} if stream is None else {"train": lambda: _rest(stream, store, plan.total_steps)},
+        dataset_config=ScheduledDataConfig(name),
+        scaling_config=ScalingConfig(
+            num_workers=plan.workers,
+            use_gpu=resources.use_gpu,
+            resources_per_worker=resources.of_worker(plan.cpus),
+        ),
+        run_config=RunConfig(
+            name=store.next_attempt(name),
+            storage_path=store.folder,
+            failure_config=FailureConfig(max_failures=resources.max_failures),
+            callbacks=callbacks,
+        ),
+    )
+    trainer.fit()
 
 
 def checkpoints_of(context: RunContext, stage: str, key: str) -> CheckpointStore:
@@ -160,31 +151,6 @@ def _interrupts_restored() -> Iterator[None]:
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)
-
-
-def _outlive_controllers(
-    context: RunContext,
-    new_trainer: Callable[[], TorchTrainer],
-    store: CheckpointStore,
-    log: TrainingLog,
-    watchdog: Watchdog,
-    total_steps: int,
-) -> None:
-    """Train with one controller after the other: Ray restarts workers, but not the actor that controls them."""
-    for left in reversed(range(MAX_CONTROLLERS)):
-        if store.newest_step() >= total_steps:
-            return
-        try:
-            new_trainer().fit()
-            return
-        except ray.exceptions.RayActorError as error:
-            if left == 0 or watchdog.given_up is not None:
-                raise
-            log.free()
-            cause = str(error).strip().splitlines()[0]
-            context.warn(
-                f"the controller of the training died ({cause}); a new one goes on from step {store.newest_step()}"
-            )
 
 
 def _rest(stream: Callable[[int], ray.data.Dataset], store: CheckpointStore, total_steps: int) -> ray.data.Dataset:

@@ -8,6 +8,7 @@ is complete has all its parts, and steps that are rolled back and trained on aga
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -17,7 +18,7 @@ import pyarrow as pa
 
 from signdpo.data.clips import read_parquet, write_parquet
 from signdpo.levels import LEVELS
-from signdpo.storage.files import join, list_folder
+from signdpo.storage.files import join, list_folder, remove_file
 
 LEDGER_SCHEMA: Final = pa.schema(
     [
@@ -31,6 +32,7 @@ LEDGER_SCHEMA: Final = pa.schema(
     ]
 )
 NAMED = 5  # clips that an error names
+PART = re.compile(r"\d+-(\d+)-rank-\d+\.parquet")  # with its last step
 
 
 class LedgerError(RuntimeError):
@@ -62,6 +64,16 @@ class Ledger:
         name = f"{self.committed + 1:07d}-{step:07d}-rank-{self.rank}.parquet"
         write_parquet(join(self.folder, name), pa.concat_tables(self.parts))
         self.committed, self.parts = step, []
+
+
+def forget_ledger(folder: str, *, after: int) -> None:
+    """Remove the parts of later steps than that of the checkpoint that training goes on from.
+
+    Another number of workers, or of steps between checkpoints, would not replace them.
+    """
+    for name in list_folder(folder):
+        if (found := PART.fullmatch(name)) and int(found[1]) > after:
+            remove_file(join(folder, name))
 
 
 def read_ledger(folder: str) -> pa.Table:

@@ -18,6 +18,7 @@ from signdpo.models.precision import autocast, set_up_precision
 from signdpo.models.translator import SignTranslator
 from signdpo.monitoring.recorders import wait_counter
 from signdpo.storage.files import fetch_folder
+from signdpo.training.plan import MleSettings, WorkerRun
 from signdpo.training.state import new_state
 from signdpo.training.workers import rank_and_world, score_dev
 
@@ -37,32 +38,32 @@ class LikelihoodStep(nn.Module):
         return -logps.sum() / (labels != IGNORED).sum()
 
 
-def train_mle(settings: dict[str, Any]) -> None:
+def train_mle(settings: MleSettings, run: WorkerRun) -> None:
     """Pre-train on the stream `train`; report and checkpoint at the end of every epoch.
 
     Args:
-        settings: `config` (`Config`), `initial` (folder of the untrained policy), `clips` (folder), `epoch_steps` (last
-            step of each epoch, counted from 1), and those of `fit`.
+        settings: settings of the pre-training.
+        run: what every loop is given.
     """
-    config: Config = settings["config"]
+    config = run.config
     device = ray.train.torch.get_device()
-    torch.set_num_threads(settings["threads"])
+    torch.set_num_threads(run.threads)
     torch.manual_seed(config.seed + rank_and_world()[0])
-    policy = Policy.load(fetch_folder(settings["initial"]))
+    policy = Policy.load(fetch_folder(settings.initial))
     policy.model.to(device)
     set_up_precision(device, config.pretrain_precision, key="pretrain.precision")
-    state = new_state(policy, config.pretrain, settings)
+    state = new_state(policy, config.pretrain, run)
     step = LikelihoodStep(policy.model, label_smoothing=config.pretrain.label_smoothing)
     parallel = ray.train.torch.prepare_model(step, parallel_strategy_kwargs={"find_unused_parameters": False})
-    dev = read_clips(settings["clips"], "dev")
-    feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(settings["labels"]))
+    dev = read_clips(settings.clips, "dev")
+    feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(run.labels))
     policy.model.train()
     for batch in feed:
         with autocast(device, config.pretrain_precision):
             loss = parallel(*_collate(batch, policy, config, device))
         update = state.update(loss, clip_grad_norm=config.pretrain.clip_grad_norm)
         metrics = {"step": state.step, "epoch": int(batch["epoch"][0]), "loss": float(loss.detach()), **update}
-        if state.step in settings["epoch_steps"]:
+        if state.step in settings.epoch_steps:
             metrics |= {"wait_share": feed.wait_share(), **score_dev(policy, dev, config)}
             state.report(metrics, checkpoint=True)
         elif state.step % 10 == 0:

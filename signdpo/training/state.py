@@ -7,17 +7,14 @@ import tempfile
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import ray.train
 import torch
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
-from signdpo.models.policy import Policy
-from signdpo.negatives.sentence.continuations import ContinuationPerturber
-from signdpo.negatives.sentence.edits import EditPerturber
-from signdpo.negatives.sentence.perturber import LanguagePerturber
+from signdpo.config import DpoConfig, PerturberConfig, PretrainConfig
 from signdpo.training.checkpoint import (
     CONFIG_FILE,
     MODEL_FOLDER,
@@ -29,7 +26,19 @@ from signdpo.training.checkpoint import (
     rank_file,
     seal,
 )
+from signdpo.training.plan import WorkerRun
+from signdpo.training.step_metrics import StepMetrics
 from signdpo.training.workers import gather, rank_and_world
+
+
+class Trainable(Protocol):
+    """What a checkpoint holds beside the optimiser: a policy or a language perturber."""
+
+    @property
+    def model(self) -> Any:
+        """A model of transformers or one with its `from_pretrained`."""
+
+    def save(self, folder: str) -> None: ...
 
 
 @dataclass
@@ -42,7 +51,7 @@ class TrainingState:
         saved: what a checkpoint's folder holds beside the optimiser: a policy or a language perturber.
         optimizer: over the model's parameters.
         scheduler: learning rate, one step a batch.
-        store: where checkpoints are.
+        metrics: what was reported of each step.
         start: of the worker group, the same name in all its ranks.
         identity: what a checkpoint must agree on to be resumed: the reference, the schedule of the rows.
         config: resolved, as YAML.
@@ -51,10 +60,10 @@ class TrainingState:
         rows: reported since then.
     """
 
-    saved: Policy | LanguagePerturber | ContinuationPerturber | EditPerturber
+    saved: Trainable
     optimizer: torch.optim.Optimizer
     scheduler: torch.optim.lr_scheduler.LRScheduler
-    store: CheckpointStore
+    metrics: StepMetrics
     start: str
     identity: dict[str, str]
     config: str
@@ -78,19 +87,18 @@ class TrainingState:
         return {"grad_norm": float(norm), "lr": lr}
 
     def report(self, metrics: dict[str, Any], *, checkpoint: bool) -> None:
-        """Report the metrics of a step to Ray Train, with a checkpoint where one is due; all ranks do so together.
+        """Note the metrics of a step, and commit a checkpoint where one is due, which all ranks do together.
 
         Args:
-            metrics: with `step` and `epoch`; those of rank 0 are kept.
-            checkpoint: commit everything up to this step.
+            metrics: metrics with `step` and `epoch`; those of rank 0 are kept.
+            checkpoint: whether everything up to this step is committed.
         """
         self.rows.append(metrics)
-        if not checkpoint:
-            ray.train.report(metrics)
-            return
         rank, ranks = rank_and_world()
-        if rank == 0:
-            self.store.write_metrics(self.committed_step + 1, self.rows)
+        if rank == 0 and (checkpoint or self.metrics.is_due()):
+            self.metrics.write(self.committed_step + 1, self.rows)
+        if not checkpoint:
+            return
         with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
             torch.save(self._random_state(), f"{folder}/{rank_file(rank)}")
             if rank == 0:
@@ -123,7 +131,6 @@ class TrainingState:
         Raises:
             CheckpointMismatchError: if the checkpoint belongs to another training.
         """
-        device = next(self.model.parameters()).device
         with checkpoint.as_directory() as folder:
             progress = json.loads(Path(folder, PROGRESS_FILE).read_text())
             compare_identity(progress["identity"], self.identity, checkpoint.path)
@@ -132,38 +139,48 @@ class TrainingState:
             state = torch.load(f"{folder}/{TRAINER_FILE}", map_location="cpu", weights_only=True)
             self.optimizer.load_state_dict(state["optimizer"])
             self.scheduler.load_state_dict(state["scheduler"])
-            # Last: loading a model may draw random numbers.
-            random_file = f"{folder}/{rank_file(rank_and_world()[0])}"
-            random = torch.load(random_file, map_location="cpu", weights_only=True)
-            torch.set_rng_state(random["cpu"])
-            if device.type == "cuda":
-                torch.cuda.set_rng_state(random["cuda"], device)
+            self._set_random_state(Path(folder))  # last: loading a model may draw random numbers
         self.step = self.committed_step = int(progress["step"])
 
+    def _set_random_state(self, folder: Path) -> None:
+        """That of this rank; a rank that is new, since the group has grown, keeps the one that it was seeded with."""
+        file, device = folder / rank_file(rank_and_world()[0]), next(self.model.parameters()).device
+        if not file.exists():
+            return
+        random = torch.load(file, map_location="cpu", weights_only=True)
+        torch.set_rng_state(random["cpu"])
+        if device.type == "cuda" and "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"], device)
 
-def new_state(
-    saved: Policy | LanguagePerturber | ContinuationPerturber | EditPerturber, choices: Any, run: dict[str, Any]
-) -> TrainingState:
+
+def new_state(saved: Trainable, choices: PretrainConfig | DpoConfig | PerturberConfig, run: WorkerRun) -> TrainingState:
     """AdamW with linear warm-up and cosine decay, resumed from the newest checkpoint where there is one.
 
     Args:
         saved: the model on its device, not yet wrapped.
         choices: its configuration: `lr` and, where it has them, `warmup_steps` and `weight_decay`.
-        run: settings of the loop: `config`, `steps`, `checkpoints` and `identity`.
+        run: what every loop is given.
     """
     decay = getattr(choices, "weight_decay", 0.0)
     optimizer = torch.optim.AdamW(
         saved.model.parameters(), lr=choices.lr, betas=(0.9, 0.98), weight_decay=decay, fused=True
     )
-    warmup = min(getattr(choices, "warmup_steps", 0), run["steps"] // 2)
-    scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, run["steps"])
-    store: CheckpointStore = run["checkpoints"]
-    checkpoint, start = _agree_on_start(store)
+    warmup = min(getattr(choices, "warmup_steps", 0), run.total_steps // 2)
+    scheduler = get_cosine_schedule_with_warmup(optimizer, warmup, run.total_steps)
+    checkpoint, start = _agree_on_start(run.checkpoints)
     state = TrainingState(
-        saved, optimizer, scheduler, store, start, identity=run["identity"], config=run["config"].to_yaml()
+        saved,
+        optimizer,
+        scheduler,
+        run.checkpoints.metrics,
+        start,
+        identity=dict(run.identity),
+        config=run.config.to_yaml(),
     )
     if checkpoint is not None:
         state.resume(checkpoint)
+    if rank_and_world()[0] == 0:
+        state.metrics.forget(after=state.step)
     return state
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import ray
 
 from signdpo.config import Config
-from signdpo.pipeline.stage import RunContext
+from signdpo.run_context import RunContext
 from signdpo.storage.files import exists, read_json, write_json
 
 FILE = "baseline.json"

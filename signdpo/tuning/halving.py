@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ray.tune import Callback
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from signdpo.tuning.scores import EPOCH, EPOCHS
-
-RUNGS = "_brackets"  # where Ray's scheduler keeps what it has compared so far
 
 
 class Halving(ASHAScheduler):
@@ -33,19 +30,3 @@ class Halving(ASHAScheduler):
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
         decision = super().on_trial_result(tune_controller, trial, result)
         return str(TrialScheduler.CONTINUE if result[EPOCH] >= result[EPOCHS] else decision)
-
-
-class KeepRungs(Callback):
-    """Saves the rungs with the search: Tune saves the state of searchers and callbacks, not of schedulers.
-
-    Without them a resumed search would compare its trials with none of those before it was cut off.
-    """
-
-    def __init__(self, scheduler: TrialScheduler) -> None:
-        self.scheduler = scheduler
-
-    def get_state(self) -> dict[str, Any] | None:
-        return {RUNGS: getattr(self.scheduler, RUNGS)} if isinstance(self.scheduler, Halving) else None
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        setattr(self.scheduler, RUNGS, state[RUNGS])

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from signdpo.cluster.placement import Demand, Inventory, Part, copies_that_fit
-from signdpo.cluster.plan import FREE_CPUS, trainers
-from signdpo.config import ConfigError
+from signdpo.cluster.plan import DATA_TASK, generators, trainers
+from signdpo.config import Config, ConfigError, lay_over
 from signdpo.data.stream import READ_CPUS
 from signdpo.tuning.settings import Range, SearchConfig
 from signdpo.tuning.space import MINED_WITH, Space
@@ -19,11 +19,11 @@ TRIAL_CPUS = 0.01  # of the process that drives a trial and mostly waits; taken 
 
 
 @dataclass(frozen=True)
-class Room:
-    """What there is room for at a time.
+class TrialCapacity:
+    """How many trials there is room for at a time.
 
     Args:
-        trials: that run at the same time.
+        trials: number of trials.
         why: what one takes, and what there is.
     """
 
@@ -31,7 +31,7 @@ class Room:
     why: str
 
 
-def room_for_trials(space: Space, search: SearchConfig, inventory: Inventory) -> Room:
+def trial_capacity(space: Space, search: SearchConfig, inventory: Inventory) -> TrialCapacity:
     """As many trials as nodes that are there or may come can hold, and as the search allows.
 
     Raises:
@@ -39,20 +39,25 @@ def room_for_trials(space: Space, search: SearchConfig, inventory: Inventory) ->
     """
     resources = space.base.resources
     workers = trainers(resources, "worker", resources.workers)
-    trial = Demand("trial", (workers, Part("reading task", {"CPU": READ_CPUS})))
-    beside = [Part("Ray Data task", {"CPU": FREE_CPUS})]
-    if space.deciding_negatives():
-        least = resources.generators[0]
-        beside.append(Part("generator for all", resources.of_generator(), least, least))
+    parts = [workers, Part("reading task", {"CPU": READ_CPUS})]
+    if space.base.negatives.mode == "stream":
+        parts.append(generators(fewest_generators(space.base).resources))
+    trial, beside = Demand("trial", tuple(parts)), [DATA_TASK]
     fit = copies_that_fit(trial.parts, beside, inventory, most=search.trials)
     once = ", ".join(map(str, beside))
     plan = f"a trial takes {trial}; beside them {once}; {inventory.name} has {inventory.describe()}"
     if fit < 1:
         raise ConfigError(f"{plan}: not one fits. Lower {', '.join(workers.keys)}, or {inventory.remedy}")
-    return Room(min(fit, search.concurrent or fit), plan)
+    return TrialCapacity(min(fit, search.concurrent or fit), plan)
 
 
-def show_search(console: Console, space: Space, search: SearchConfig, room: Room) -> None:
+def fewest_generators(config: Config) -> Config:
+    """A trial's configuration: generators of several trials would each grow into what the others leave free."""
+    least, _ = config.resources.generators
+    return lay_over(config, {"resources.generators": [least, least]})
+
+
+def show_search(console: Console, space: Space, search: SearchConfig, capacity: TrialCapacity) -> None:
     """The space and the plan of a search, before anything starts."""
     table = Table(title="Search space", title_justify="left")
     for column in ("key", "values", "base"):
@@ -62,7 +67,8 @@ def show_search(console: Console, space: Space, search: SearchConfig, room: Room
         table.add_row(key, describe(values), _value_at(base, key))
     console.print(table)
     console.print(
-        f"{search.trials} trials by {search.algorithm} and {search.scheduler}, {room.trials} at a time; {room.why}",
+        f"{search.trials} trials by {search.algorithm} and {search.scheduler}, {capacity.trials} at a time; "
+        f"{capacity.why}",
         markup=False,
     )
     for remark in remarks(space, search):
@@ -73,7 +79,7 @@ def remarks(space: Space, search: SearchConfig) -> list[str]:
     """What a person may not expect of this search."""
     found = []
     if deciding := space.deciding_negatives():
-        found.append(f"{', '.join(deciding)} decide the negatives: each new setting of them makes its own first")
+        found.append(f"{', '.join(deciding)} decide the negatives: each trial makes its own while it trains")
     if mined := [key for key in space.ranges if key.startswith(MINED_WITH)]:
         found.append(
             f"all trials share a perturber mined with the base's {', '.join(mined)}; a run with other values mines anew"

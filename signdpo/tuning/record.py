@@ -7,14 +7,13 @@ from typing import Any
 import yaml
 
 from signdpo.config import Config, ConfigError, flat
-from signdpo.pipeline.stage import RunContext
+from signdpo.run_context import RunContext
 from signdpo.storage.files import exists, read_text
 from signdpo.tuning.settings import SearchConfig
 
 RECORD = "search.yaml"
 # Keys that may change between two starts: they say where and how fast trials run, not what comes out.
 FREE = ("search.concurrent", "base.resources.", "base.evaluation.batch_size", "base.evaluation.bootstrap_samples")
-BOUND = ("base.resources.workers", "base.resources.pretrain_workers")  # they decide who sums which gradients
 
 
 def record_of(config: Config, search: SearchConfig) -> str:
@@ -43,4 +42,4 @@ def check_record(context: RunContext, search: SearchConfig) -> None:
 
 def _compared(text: str) -> dict[str, Any]:
     leaves = flat(yaml.safe_load(text))
-    return {name: value for name, value in leaves.items() if name in BOUND or not name.startswith(FREE)}
+    return {name: value for name, value in leaves.items() if not name.startswith(FREE)}

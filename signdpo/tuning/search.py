@@ -18,29 +18,28 @@ from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search.optuna import OptunaSearch
 from rich.console import Console
 
-from signdpo.cluster.plan import check_resources, joined_cluster, start_ray
+from signdpo.cluster.plan import begin_ray, joined_cluster
 from signdpo.config import Config, ConfigError, lay_over
-from signdpo.data.cache import check_cache
-from signdpo.monitoring.following import check_tracking
-from signdpo.pipeline.policy_checks import check_policy
+from signdpo.pipeline.preflight import check_config, demands_of
 from signdpo.pipeline.run import show_plan, stages_of
-from signdpo.pipeline.stage import BEFORE_ALIGNMENT, Outputs, RunContext, plan, run_stages
-from signdpo.pipeline.stages.align import alignment_cache, training_clips
+from signdpo.pipeline.stage import plan, run_stages
+from signdpo.pipeline.stages.negatives import training_clips
+from signdpo.pipeline.stages.pretrain import Pretrain
+from signdpo.run_context import RunContext
 from signdpo.storage.files import absolute, exists, join, list_folder, read_text, write_bytes, write_text
 from signdpo.training.checkpoint import better
 from signdpo.tuning.baseline import baseline_score
-from signdpo.tuning.halving import Halving, KeepRungs
-from signdpo.tuning.negatives import NegativesDesk
+from signdpo.tuning.halving import Halving
 from signdpo.tuning.picture import search_figure
-from signdpo.tuning.plan import TRIAL_CPUS, Room, room_for_trials, show_search
+from signdpo.tuning.plan import TRIAL_CPUS, TrialCapacity, show_search, trial_capacity
 from signdpo.tuning.record import RECORD, check_record, record_of
 from signdpo.tuning.results import TrialResult, ranked, show_results, to_csv
 from signdpo.tuning.scores import SCORE
-from signdpo.tuning.settings import SHARED, SearchConfig
-from signdpo.tuning.slots import EndTurns, TurnsActor
+from signdpo.tuning.settings import SearchConfig
+from signdpo.tuning.slots import FreeSlots, TrialSlotsActor
 from signdpo.tuning.space import Space
-from signdpo.tuning.trial import Shared, run_trial
-from signdpo.tuning.trial_logger import Announcer
+from signdpo.tuning.trial import TrialInputs, run_trial
+from signdpo.tuning.trial_logger import TrialLogger
 
 TUNE_FOLDER = "tune"  # Ray Tune's own records of the search
 STATE_FILES = "experiment_state-*.json"
@@ -68,25 +67,25 @@ def run_search(config: Config, search: SearchConfig, directory: str, console: Co
         ConfigError: before any work, if the base or a corner of the space cannot be run here, or if the directory holds
             another search.
     """
-    base = lay_over(config, SHARED)
-    space = Space.of(base, search.space)
-    check_policy(base)
-    check_cache(base)
-    check_tracking(base)
+    space = Space.of(config, search.space)
+    base = space.base
+    check_config(base)
     context = RunContext(base, absolute(directory), console)
     check_record(context, search)
-    start_ray(base)
-    stages = [stage for stage in stages_of(base) if stage.name in BEFORE_ALIGNMENT]
-    show_plan(context, plan(context, stages), check_resources(base))
-    room = room_for_trials(space, search, joined_cluster())
-    show_search(console, space, search, room)
+    stages = [stage for stage in stages_of(base) if stage.shared]
+    needed = demands_of(base, stages)
+    begin_ray(base, needed)
+    show_plan(context, plan(context, stages), needed)
+    capacity = trial_capacity(space, search, joined_cluster())
+    show_search(console, space, search, capacity)
     if not exists(context.path(RECORD)):  # config.yaml may be that of best.yaml by now, aligned in this directory
         write_text(context.path("config.yaml"), base.to_yaml())
         write_text(context.path(RECORD), record_of(base, search))
     before = run_stages(context, stages)
-    shared = share(context, space, before, room)
-    baseline = baseline_score(context, before["pretrain"]["policy_hash"])
-    trials = run_trials(context, shared, search, room)
+    slots = TrialSlotsActor.remote(capacity.trials)
+    shared = TrialInputs(space, context.directory, before, training_clips(context), slots)
+    baseline = baseline_score(context, before[Pretrain].policy_hash)
+    trials = run_trials(context, shared, search, capacity)
     results = ranked([TrialResult.of(trial) for trial in trials], base.dpo.select_by)
     show_results(console, results, base.dpo.select_by, baseline)
     save(context, space, results, baseline)
@@ -94,18 +93,7 @@ def run_search(config: Config, search: SearchConfig, directory: str, console: Co
     return results
 
 
-def share(context: RunContext, space: Space, before: dict[str, Outputs], room: Room) -> Shared:
-    """What trials are given: with negatives where they all read the same, else with a desk that makes theirs."""
-    store, desk = training_clips(context), None
-    if space.deciding_negatives():
-        desk = NegativesDesk.remote(context.directory, before, store)  # type: ignore[attr-defined]
-    else:
-        context.console.print("[bold]negatives[/]  of all trials, made once")
-        alignment_cache(context, before, store)
-    return Shared(space, context.directory, before, store, TurnsActor.remote(room.trials), desk)
-
-
-def run_trials(context: RunContext, shared: Shared, search: SearchConfig, room: Room) -> list[Trial]:
+def run_trials(context: RunContext, shared: TrialInputs, search: SearchConfig, capacity: TrialCapacity) -> list[Trial]:
     """All trials by Ray Tune; those that ended in an earlier start are only read.
 
     `tune.run`, since `Tuner.restore` takes callbacks, scheduler and concurrency from a pickle of the first start.
@@ -128,9 +116,9 @@ def run_trials(context: RunContext, shared: Shared, search: SearchConfig, room: 
         mode=better(metric),
         search_alg=OptunaSearch(sampler=sampler_of(search)),
         scheduler=scheduler,
-        max_concurrent_trials=room.trials,
+        max_concurrent_trials=capacity.trials,
         resources_per_trial={"cpu": TRIAL_CPUS},
-        callbacks=[Announcer(context.console, metric, search.trials), KeepRungs(scheduler), EndTurns(shared.turns)],
+        callbacks=[TrialLogger(context.console, metric, search.trials), FreeSlots(shared.slots)],
         raise_on_failed_trial=False,
         resume_config=resume,
         trial_dirname_creator=lambda trial: str(trial.trial_id),

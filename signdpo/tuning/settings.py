@@ -11,7 +11,7 @@ from pydantic import field_validator, model_validator
 from signdpo.config import ConfigError, parse_section, read_mapping
 from signdpo.config.base import Count, Section
 
-SHARED = {"negatives.mode": "cached"}  # what a search changes of its base: trials read negatives that are made once
+CACHED = {"negatives.mode": "cached"}  # what a search changes of its base: trials read negatives that are made once
 KINDS = ("uniform", "loguniform", "integer", "choice")
 Value = bool | int | float | str | None
 

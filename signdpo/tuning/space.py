@@ -10,13 +10,14 @@ from typing import Any
 from ray import tune
 
 from signdpo.config import Config, ConfigError, lay_over
-from signdpo.data.cache import deciding_settings
 from signdpo.dpo.losses import loss_of
 from signdpo.negatives.skeleton.negative import check_operations
-from signdpo.tuning.settings import Range, Value
+from signdpo.pipeline.stage import settings_of
+from signdpo.pipeline.stages.negatives import Negatives
+from signdpo.tuning.settings import CACHED, Range, Value
 
 # Keys that a search cannot vary, and why.
-SHARED = {
+NOT_SEARCHED = {
     "seed": "trials with other seeds differ by luck; search.seed is the search's own",
     "corpus": "all trials share the clips",
     "policy": "all trials align the same baseline",
@@ -24,10 +25,10 @@ SHARED = {
     "dpo.select_by": "trials can be compared only if they are scored alike",
     "evaluation": "trials can be compared only if they are scored alike",
     "resources": "they decide how a trial runs, not what it learns",
-    "negatives.mode": "trials read cached negatives",
-    "negatives.cache": "trials read cached negatives, those that their settings decide",
-    "negatives.policy": "trials read cached negatives, which the reference guides",
-    "negatives.refresh_every": "trials read cached negatives, which the reference guides",
+    "negatives.mode": "trials read cached negatives, or make those that their settings decide",
+    "negatives.cache": "trials read cached negatives, or make those that their settings decide",
+    "negatives.policy": "trials can be compared only if the reference guides their negatives",
+    "negatives.refresh_every": "trials can be compared only if the reference guides their negatives",
     "negatives.perturber": "all trials share the language perturber",
 }
 # Whose value the perturber depends on, too: it is mined from distorted clips.
@@ -48,15 +49,15 @@ class Space:
 
     @classmethod
     def of(cls, base: Config, ranges: Mapping[str, Range]) -> Space:
-        """Check every key and every corner.
+        """Check every key and every corner; trials share cached negatives, unless keys that decide them are searched.
 
         Raises:
             ConfigError: naming the key, if trials must share it, if it does not exist, or if an end of its range, alone
                 or with one of another key's, cannot be run.
         """
-        space = cls(base, ranges)
+        space = cls(lay_over(base, CACHED), ranges)
         for key in ranges:
-            for shared, reason in SHARED.items():
+            for shared, reason in NOT_SEARCHED.items():
                 if key == shared or key.startswith(f"{shared}."):
                     raise ConfigError(f"search.space.{key} cannot be searched: {reason}")
         for keys in (*itertools.combinations(ranges, 1), *itertools.combinations(ranges, 2)):
@@ -67,7 +68,7 @@ class Space:
                 f"negatives.cache={base.negatives.cache} holds the negatives of one setting, and the search varies "
                 f"them by {', '.join(deciding)}: set negatives.cache=null, or take these keys out of search.space"
             )
-        return space
+        return cls(lay_over(base, {"negatives.mode": "stream"}), ranges) if space.deciding_negatives() else space
 
     def _check(self, settings: dict[str, Value]) -> None:
         try:
@@ -84,11 +85,11 @@ class Space:
 
     def deciding_negatives(self) -> list[str]:
         """The searched keys that decide the negatives, so that other values need others."""
-        own = deciding_settings(self.base)
+        own = _deciding_negatives(self.base)
         return [
             key
             for key, values in self.ranges.items()
-            if any(deciding_settings(self.config({key: corner})) != own for corner in values.corners)
+            if any(_deciding_negatives(self.config({key: corner})) != own for corner in values.corners)
         ]
 
     def most_epochs(self) -> int:
@@ -103,6 +104,10 @@ class Space:
     def domains(self) -> dict[str, Any]:
         """The space as Ray Tune knows it."""
         return {key: _domain(values) for key, values in self.ranges.items()}
+
+
+def _deciding_negatives(config: Config) -> dict[str, Any]:
+    return settings_of(config, Negatives().reads(config))
 
 
 def _domain(values: Range) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -11,61 +11,75 @@ from rich.console import Console
 
 from signdpo.cluster.plan import start_ray
 from signdpo.data.stream import ClipStore
-from signdpo.pipeline.run import stages_of
-from signdpo.pipeline.stage import Outputs, RunContext, finished, input_key, run_stage
-from signdpo.pipeline.stages.align import align, alignment_schedule
+from signdpo.pipeline.stage import Inputs, Results, finished, run_stage
+from signdpo.pipeline.stages import shared_stages
+from signdpo.pipeline.stages.align import Align, Alignment, AlignOutputs, align
+from signdpo.pipeline.stages.negatives import alignment_schedule
+from signdpo.run_context import RunContext, Upstream
 from signdpo.storage.files import join, write_text
 from signdpo.training.fit import checkpoints_of
-from signdpo.tuning.negatives import await_negatives
+from signdpo.tuning.plan import fewest_generators
 from signdpo.tuning.scores import ReportScores, report
 from signdpo.tuning.space import Space
 
 
 @dataclass(frozen=True)
-class Shared:
+class TrialInputs:
     """What all trials of a search have in common.
 
     Args:
         space: what they vary.
-        directory: of the search.
+        directory: directory of the search.
         before: outputs of the stages before the alignment.
-        store: the training clips.
-        turns: `TurnsActor`, which says when a trial may train.
-        desk: `NegativesDesk` where the space decides negatives; None where all trials read the same.
+        store: training clips.
+        slots: `TrialSlots` actor, which says when a trial may train.
     """
 
     space: Space
     directory: str
-    before: dict[str, Outputs]
+    before: Results
     store: ClipStore
-    turns: Any
-    desk: Any
+    slots: Any
 
 
-def run_trial(settings: dict[str, Any], shared: Shared) -> None:
+class TrialAlign(Align):
+    """The stage `align` of a trial, which waits for its slot and reports its scores.
+
+    Args:
+        trial_id: name of the trial.
+        shared: inputs that all trials have in common.
+    """
+
+    def __init__(self, trial_id: str, shared: TrialInputs) -> None:
+        self.trial_id, self.trials = trial_id, shared
+
+    def work(self, context: RunContext, before: Results, inputs: Inputs) -> AlignOutputs:
+        ray.get(self.trials.slots.take.remote(self.trial_id))
+        metric, epoch_steps = (
+            context.config.dpo.select_by,
+            alignment_schedule(context.config, self.trials.store).epoch_steps,
+        )
+        scores = ReportScores(metric, epoch_steps, self.best_score(context, inputs))
+        return align(context, before, inputs, Alignment(self.trials.store, [scores]))
+
+    def best_score(self, context: RunContext, inputs: Inputs) -> float | None:
+        """The dev score of the policy that the trial keeps, so far."""
+        return checkpoints_of(context, self.name, inputs.training_key).best_score(context.config.dpo.select_by)
+
+
+def run_trial(settings: dict[str, Any], shared: TrialInputs) -> None:
     """Align with these settings, as far as an earlier start of the search has not done it; report to Ray Tune."""
-    config, trial_id = shared.space.config(settings), tune.get_context().get_trial_id()
+    config, trial_id = fewest_generators(shared.space.config(settings)), tune.get_context().get_trial_id()
     start_ray(config)
     directory = trial_directory(shared.directory, trial_id)
-    context = RunContext(config, directory, Console(), upstream=shared.directory)
+    context = RunContext(config, directory, Console(), Upstream(shared.directory, shared_stages()))
     write_text(context.path("config.yaml"), config.to_yaml())
-    stage = next(stage for stage in stages_of(config) if stage.name == "align")
-    checkpoints = checkpoints_of(context, "align", input_key(stage.inputs(shared.before)))
-    epoch_steps = alignment_schedule(config, shared.store).epoch_steps
-
-    def kept_score() -> float | None:
-        return checkpoints.best_score(config.dpo.select_by)
-
-    def work(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
-        ray.get(shared.turns.take.remote(trial_id))
-        if shared.desk is not None:
-            await_negatives(shared.desk, config)
-        scores = ReportScores(config.dpo.select_by, epoch_steps, kept_score())
-        return align(context, before, key, store=shared.store, callbacks=[scores])
-
+    stage = TrialAlign(trial_id, shared)
     if finished(context, stage, shared.before) is None:
-        run_stage(context, replace(stage, work=work), shared.before)
-    tune.report(report(kept_score(), epoch_steps[-1], epoch_steps))
+        run_stage(context, stage, shared.before)
+    epoch_steps = alignment_schedule(config, shared.store).epoch_steps
+    score = stage.best_score(context, stage.inputs(config, shared.before))
+    tune.report(report(score, epoch_steps[-1], epoch_steps))
 
 
 def trial_directory(search: str, trial_id: str) -> str:

@@ -15,7 +15,7 @@ from signdpo.tuning.results import SCORE_NAMES, describe_settings, last_line
 from signdpo.tuning.scores import EPOCH, EPOCHS, SCORE
 
 
-class Announcer(Callback):
+class TrialLogger(Callback):
     """Prints what happens to trials.
 
     Args:

@@ -21,7 +21,8 @@ from rich.console import Console
 from signdpo.cluster.autoscaling import autoscaled
 from signdpo.config import Config
 from signdpo.pipeline.preflight import check_run
-from signdpo.pipeline.stage import RunContext
+from signdpo.pipeline.stages import stages_of
+from signdpo.run_context import RunContext
 
 SCRIPT = Path(__file__).parents[1] / "support" / "autoscaled_cluster.py"
 
@@ -75,8 +76,8 @@ def test_what_a_platform_reports_may_be_added() -> None:
 @pytest.mark.usefixtures("ray_cluster")
 def test_a_local_run_directory_on_nodes_to_come_is_warned_of(tmp_path: Path) -> None:
     context = RunContext(Config(), str(tmp_path), Console(file=StringIO()))
-    check_run(context)
+    check_run(context, stages_of(context.config))
     assert context.console.file.getvalue() == ""
     with reported(NodeGroupConfig(name="more", resources={"CPU": 8}, max_count=3)):
-        check_run(context)
+        check_run(context, stages_of(context.config))
     assert "nodes that the autoscaler adds must mount" in context.console.file.getvalue()

@@ -10,10 +10,16 @@ import yaml
 
 from signdpo.cluster.autoscaling import of_cluster_file
 from signdpo.cluster.placement import Demand, Inventory, NodeGroup, Part, check_placement
-from signdpo.cluster.plan import check_resources, demands
+from signdpo.cluster.plan import check_demands
 from signdpo.config import Config, ConfigError, ResourcesConfig, load_config
+from signdpo.pipeline.preflight import demands_of
+from signdpo.pipeline.stages import stages_of
 
 CLUSTER_FILE = Path(__file__).parents[2] / "cluster.yaml"
+
+
+def demands(config: Config) -> list[Demand]:
+    return demands_of(config, stages_of(config))
 
 
 def place(inventory: Inventory, *parts: tuple[int, dict[str, float]]) -> None:
@@ -91,20 +97,20 @@ def test_a_plan_for_one_machine_is_refused_exactly_where_it_would_wait_for_ever(
         config = Config(resources=resources)
         # By hand: one CPU stays free beside the one that pre-trains, and beside trainers and the fewest generators.
         if num_cpus >= 0.5 + 1 and num_cpus >= workers * cpus + fewest * each + 1:
-            check_resources(config)
+            check_demands(config, demands(config))
         else:
             with pytest.raises(ConfigError, match=r"resources\..*raise resources\.num_cpus"):
-                check_resources(config)
+                check_demands(config, demands(config))
 
 
 def test_every_stage_that_runs_is_planned() -> None:
     def planned(*overrides: str) -> list[tuple[str, float]]:
         return [(demand.stage, demand.cpus) for demand in demands(load_config(None, overrides))]
 
-    ends = [("align", 2.5), ("evaluation", 1.5)]
+    ends = [("align", 2.5), ("translation", 1.5)]
     assert planned() == [("clips", 1), ("pretrain", 3), ("perturber", 1.5), ("perturber", 1), *ends]
     assert planned("negatives.perturber.kind=rules", "policy.init=/x") == [("clips", 1), *ends]
-    assert planned("negatives.mode=cached")[4:] == [("align", 1.5), ("align", 2), ("evaluation", 1.5)]
+    assert planned("negatives.mode=cached")[4:] == [("negatives", 1.5), ("align", 2), ("translation", 1.5)]
 
 
 def test_the_preset_cluster_fits_what_cluster_yaml_may_become() -> None:

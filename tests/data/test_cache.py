@@ -1,5 +1,6 @@
 """Cached negatives: the rows a stream would have made, kept under what decided them."""
 
+import copy
 import os
 import shutil
 from io import StringIO
@@ -15,12 +16,13 @@ from support.reruns import align_again
 from support.small_runs import SMALL, SmallRun
 
 from signdpo.config import Config, ConfigError, load_config
-from signdpo.data.cache import CachedNegatives, cached_negatives, decided_by, plain_table
+from signdpo.data.cache import CachedNegatives, plain_table
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
-from signdpo.monitoring.progress import read_metrics
 from signdpo.pipeline.run import run
-from signdpo.pipeline.stage import RunContext
+from signdpo.pipeline.stages.negatives import Negatives, open_cache, training_clips
+from signdpo.run_context import RunContext, Upstream
+from signdpo.training.step_metrics import read_metrics
 
 
 @pytest.fixture(scope="module")
@@ -29,15 +31,14 @@ def cached_run(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) ->
     return directory, align_again(small_run, directory, "negatives.mode=cached")
 
 
-def open_cache(run: SmallRun, directory: Path, *overrides: str, batch_size: int = 16) -> CachedNegatives:
+def made_cache(run: SmallRun, directory: Path, *overrides: str) -> CachedNegatives:
+    """The cache of a run in `directory` that has its first stages from another, made as far as it is lacking."""
     config = load_config(None, [*SMALL, "negatives.mode=cached", *overrides])
-    context = RunContext(config, str(directory), Console(file=StringIO()))
-    store = ClipStore.load(str(run.directory / "clips"), "train", max_frames=config.corpus.max_frames)
-    schedule = schedule_of(store, config, batch_size)
-    baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    clips = str(run.directory / "clips")
-    arguments = (config, baseline, run.outputs["pretrain"]["policy_hash"], perturber, clips)
-    return cached_negatives(context, decided_by(config, run.outputs, perturber), store, schedule, arguments)
+    upstream = Upstream(str(run.directory), frozenset({"clips", "pretrain", "perturber"}))
+    context = RunContext(config, str(directory), Console(file=StringIO()), upstream)
+    stage, before = Negatives(), copy.deepcopy(run.outputs)
+    before.add(stage, stage.work(context, before, stage.inputs(config, before)))
+    return open_cache(context, before, training_clips(context))
 
 
 def schedule_of(store: ClipStore, config: Config, batch_size: int) -> Schedule:
@@ -68,7 +69,7 @@ def test_a_cache_serves_another_run_and_other_batches(
     small_run: SmallRun, cached_run: tuple[Path, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     named = f"negatives.cache={cached_run[0] / 'negatives'}"
-    cache = open_cache(small_run, tmp_path, named, "dpo.beta=0.3", "dpo.lr=0.01", "dpo.weights.language=1")
+    cache = made_cache(small_run, tmp_path, named, "dpo.beta=0.3", "dpo.lr=0.01", "dpo.weights.language=1")
     assert list(tmp_path.iterdir()) == []
     store = ClipStore.load(str(small_run.directory / "clips"), "train", max_frames=256)
     schedule = schedule_of(store, small_run.config, 9)
@@ -91,7 +92,7 @@ def test_a_stale_cache_is_refused_with_what_differs(
     named = f"negatives.cache={cached_run[0] / 'negatives'}"
     stale = r"is stale for this run: negatives\.donors \(there 64, here 5\); seed \(there 1, here 5\); set"
     with pytest.raises(ConfigError, match=stale):
-        open_cache(small_run, tmp_path, named, "negatives.donors=5", "seed=5")
+        made_cache(small_run, tmp_path, named, "negatives.donors=5", "seed=5")
 
 
 def test_a_cache_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_an_interrupted_cache_goes_on(
     (lost.parent / "manifest.json").unlink()
     for part in kept:
         os.utime(part, (1, 1))
-    open_cache(small_run, tmp_path)
+    made_cache(small_run, tmp_path)
     assert {part.stat().st_mtime for part in kept} == {1}
     assert pq.read_table(lost).drop_columns(["generator"]).equals(whole.drop_columns(["generator"]))
     assert (lost.parent / "manifest.json").is_file()

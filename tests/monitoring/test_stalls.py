@@ -15,7 +15,7 @@ from support.small_runs import SMALL
 from signdpo.config import ConfigError, load_config
 from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import StalledError, Watchdog
-from signdpo.pipeline.stage import RunContext
+from signdpo.run_context import RunContext
 from signdpo.training.fit import fit
 
 ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])  # workers cannot import a test

@@ -19,12 +19,13 @@ from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchErro
 from signdpo.negatives.sentence.rules import RULES_FILE, RulePerturber
 from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
 from signdpo.pipeline.actors import GenerateNegatives
+from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.training.dpo import PreferenceStep, preference_loss
 
 
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber, str(run.directory / "clips")
+    return run.config, baseline, run.outputs[Pretrain].policy_hash, perturber, str(run.directory / "clips")
 
 
 def batch_of(run: SmallRun, begin: int, count: int) -> dict[str, np.ndarray]:
@@ -76,7 +77,7 @@ def test_every_row_names_its_reference_and_has_six_scores(
     small_run: SmallRun, preferences: dict[tuple[int, str], dict[str, Any]]
 ) -> None:
     for row in preferences.values():
-        assert row["reference_hash"] == small_run.outputs["pretrain"]["policy_hash"]
+        assert row["reference_hash"] == small_run.outputs[Pretrain].policy_hash
         assert len(row["reference_logps"]) == 1 + len(LEVELS)
         assert np.isfinite(row["reference_logps"]).all()
         assert len(row["salience_frames"]) == row["num_frames"]
@@ -138,7 +139,7 @@ def test_reference_hash_mismatch_is_refused(small_run: SmallRun) -> None:
 
 def test_the_reference_never_changes(small_run: SmallRun) -> None:
     baseline = Policy.load(small_run.directory / "pretrain" / "policy")
-    assert baseline.hash() == small_run.outputs["pretrain"]["policy_hash"]
+    assert baseline.hash() == small_run.outputs[Pretrain].policy_hash
 
 
 @pytest.mark.parametrize("kind", ["rules", "policy"])
@@ -149,7 +150,7 @@ def test_every_kind_writes_sentences_that_depend_on_the_clip_alone(
     negatives = small_run.config.negatives.model_copy(update={"perturber": perturber})
     config = small_run.config.model_copy(update={"negatives": negatives})
     clips = read_clips(small_run.directory / "clips", "train", columns=["text", "gloss"]).to_pydict()
-    text = TrainingText.of(clips["text"], clips["gloss"], function_share=0.25)
+    text = TrainingText.of(clips["text"], clips["gloss"], function_share=perturber.function_share)
     (tmp_path / TEXT_FILE).write_text(text.to_json())
     (tmp_path / RULES_FILE).write_text(RulePerturber.of(clips["text"], edit_share=0.25).to_json())
     _, reference, reference_hash, _, clips_folder = arguments_of(small_run)

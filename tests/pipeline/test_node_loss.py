@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from support.small_runs import SMALL, SmallRun
 
-from signdpo.monitoring.progress import read_metrics
+from signdpo.training.step_metrics import read_metrics
 
 # A dead node is noticed in seconds, and one that lives on a busy machine is not taken for dead.
 HEALTH = {"RAY_health_check_period_ms": "1000", "RAY_health_check_failure_threshold": "15"}

@@ -11,8 +11,9 @@ from rich.console import Console
 from support.fake_uni_sign import make_state, save_language_model
 
 from signdpo.config import Config, ConfigError, load_config
-from signdpo.pipeline.policy_checks import check_policy, initial_files
-from signdpo.pipeline.run import run, stages_of
+from signdpo.pipeline.policy_checks import check_policy
+from signdpo.pipeline.run import run
+from signdpo.pipeline.stages.pretrain import Pretrain
 
 
 @pytest.fixture
@@ -27,9 +28,8 @@ def starting_from(checkpoint: Path) -> Config:
     return load_config(None, named)
 
 
-def pretrain_inputs(config: Config) -> dict[str, Any]:
-    stage = next(stage for stage in stages_of(config) if stage.name == "pretrain")
-    return stage.inputs({"clips": {"hash": "0"}})
+def policy_files(config: Config) -> dict[str, Any]:
+    return Pretrain().files(config)
 
 
 def test_a_checkpoint_that_fits_passes(checkpoint: Path) -> None:
@@ -61,22 +61,21 @@ def test_a_checkpoint_named_like_a_folder_is_told_how_to_name_it(checkpoint: Pat
 @pytest.mark.parametrize("replaced", ["best_checkpoint.pth", "mt5/tokenizer.json"])
 def test_a_file_replaced_under_its_name_makes_another_policy(replaced: str, checkpoint: Path) -> None:
     config = starting_from(checkpoint)
-    before = pretrain_inputs(config)
-    assert pretrain_inputs(config) == before
+    before = policy_files(config)
+    assert policy_files(config) == before
     file = checkpoint.parent / replaced
     os.utime(file, (1, 1))
-    assert pretrain_inputs(config) != before
+    assert policy_files(config) != before
 
 
 def test_a_replaced_policy_folder_makes_another_policy(tmp_path: Path) -> None:
     for name in ("config.json", "model.safetensors"):
         (tmp_path / name).write_text("{}")
     config = load_config(None, [f"policy.init={tmp_path}"])
-    before = pretrain_inputs(config)
+    before = policy_files(config)
     (tmp_path / "model.safetensors").write_text("{...}")
-    assert pretrain_inputs(config) != before
+    assert policy_files(config) != before
 
 
 def test_a_fresh_policy_depends_on_no_files() -> None:
-    assert initial_files(load_config(None, [])) == {}
-    assert "initial" not in pretrain_inputs(load_config(None, []))
+    assert policy_files(load_config(None, [])) == {}

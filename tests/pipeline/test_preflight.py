@@ -10,10 +10,12 @@ from pathlib import Path
 import pytest
 from support.small_runs import SMALL, SmallRun
 
-from signdpo.cluster.plan import check_resources
+from signdpo.cluster.plan import check_demands
+from signdpo.cluster.storage_check import check_storage
 from signdpo.config import ConfigError, load_config
 from signdpo.pipeline.policy_checks import check_language
-from signdpo.pipeline.preflight import check_storage
+from signdpo.pipeline.preflight import demands_of
+from signdpo.pipeline.stages import stages_of
 
 JOB = str(Path(__file__).parents[2] / "jobs" / "align.py")
 # The least that runs: on two CPUs trainer and generator share the one that need not stay free.
@@ -56,7 +58,7 @@ def test_a_plan_the_cluster_cannot_place_is_refused_with_keys_and_numbers() -> N
     with pytest.raises(
         ConfigError, match=r"align stage needs 17\.5 CPU.*the cluster has 1 x 8 CPU.*resources\.workers"
     ):
-        check_resources(config)
+        check_demands(config, demands_of(config, stages_of(config)))
 
 
 @pytest.mark.usefixtures("ray_cluster")

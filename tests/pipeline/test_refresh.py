@@ -19,12 +19,13 @@ from signdpo.data.stream import ClipStore, ScheduledDataConfig
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
-from signdpo.monitoring.progress import read_metrics
 from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
-from signdpo.pipeline.actors import FollowPolicy
+from signdpo.pipeline.actors import FollowPolicy, GeneratorArguments
 from signdpo.pipeline.stages.align import BLOCKS_AHEAD, follower
+from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.training import versions
 from signdpo.training.dpo import PreferenceStep
+from signdpo.training.step_metrics import read_metrics
 from signdpo.training.versions import Follower, Publisher, WeightStore
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
@@ -32,7 +33,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    return run.config, baseline, run.outputs["pretrain"]["policy_hash"], perturber, str(run.directory / "clips")
+    return run.config, baseline, run.outputs[Pretrain].policy_hash, perturber, str(run.directory / "clips")
 
 
 def move(model: torch.nn.Module) -> None:
@@ -48,11 +49,11 @@ def followed(small_run: SmallRun) -> list[dict[str, Any]]:
     arguments = arguments_of(small_run)
     store = ClipStore.load(str(small_run.directory / "clips"), "train", max_frames=256)
     schedule = Schedule(store.num_frames, epochs=2, batch_size=16, workers=1, seed=1)
-    store: Any = WeightStore.remote()
-    following = (follower(store, small_run.config), "test", *arguments)
+    weights: Any = WeightStore.remote()
+    following = (follower(weights, small_run.config), "test", GeneratorArguments(*arguments))
     stream = on_actors(store.stream(schedule.blocks()), FollowPolicy, following, small_run.config)
     model = Policy.load(arguments[1]).model
-    publisher = Publisher(store, model, every=2, step=0)
+    publisher = Publisher(weights, model, every=2, step=0)
     (shard,) = ScheduledDataConfig().configure({"train": stream}, 1)
     batches: list[dict[str, Any]] = []
     for batch in shard["train"].iter_batches(batch_size=None, prefetch_batches=2):

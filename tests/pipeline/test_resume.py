@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,22 @@ from support.small_runs import SmallRun
 
 from signdpo.training.checkpoint import CheckpointMismatchError, CheckpointStore
 from signdpo.training.fit import KeepCheckpoints, fit
+from signdpo.training.plan import PerturberSettings, TrainingPlan
 
 pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 END = -1
+PLAN = TrainingPlan(
+    stage="align",
+    key="0",
+    loop=lambda given: None,
+    settings=PerturberSettings("", ""),
+    identity={},
+    total_steps=10,
+    workers=1,
+    cpus=1,
+    score=None,
+)
 Worker = Callable[[dict[str, Any]], None]
 
 
@@ -112,18 +125,7 @@ def test_a_checkpoint_of_other_rows_is_refused_before_any_work(small_run: SmallR
     context = context_of(small_run.directory)
     (training,) = Path(small_run.directory, "align").glob("training-*")
     with pytest.raises(CheckpointMismatchError, match=r"batch_size \(there 16, here 7\).*start a new run directory"):
-        fit(
-            context,
-            stage="align",
-            key=training.name.removeprefix("training-"),
-            loop=lambda settings: None,
-            settings={},
-            identity={"batch_size": "7"},
-            total_steps=10,
-            workers=1,
-            cpus=1,
-            score=None,
-        )
+        fit(context, replace(PLAN, key=training.name.removeprefix("training-"), identity={"batch_size": "7"}))
 
 
 def test_a_stage_gives_up_after_max_failures_and_keeps_keep_checkpoints(
@@ -138,20 +140,9 @@ def test_a_stage_gives_up_after_max_failures_and_keeps_keep_checkpoints(
         def fit(self) -> None:
             pass
 
-    monkeypatch.setattr("signdpo.training.fit.TorchTrainer", Trainer)
+    monkeypatch.setattr("ray.train.torch.TorchTrainer", Trainer)
     context = context_of(tmp_path, "resources.max_failures=-1", "resources.keep_checkpoints=7")
-    fit(
-        context,
-        stage="align",
-        key="0",
-        loop=lambda settings: None,
-        settings={},
-        identity={},
-        total_steps=10,
-        workers=1,
-        cpus=1,
-        score=None,
-    )
+    fit(context, PLAN)
     assert given["run_config"].failure_config.max_failures == -1
     (keeping,) = [each for each in given["run_config"].callbacks if isinstance(each, KeepCheckpoints)]
     assert keeping.keep == 7

@@ -13,9 +13,13 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from signdpo.config import ConfigError, load_config
 from signdpo.levels import LEVELS
-from signdpo.monitoring.progress import read_metrics
-from signdpo.pipeline.run import run, stages_of
-from signdpo.pipeline.stage import RunContext, plan
+from signdpo.pipeline.run import run
+from signdpo.pipeline.stage import plan
+from signdpo.pipeline.stages import stages_of
+from signdpo.pipeline.stages.align import Align
+from signdpo.pipeline.stages.pretrain import Pretrain
+from signdpo.run_context import RunContext
+from signdpo.training.step_metrics import read_metrics
 
 
 def test_step_zero_loss_is_ln2_and_margins_are_zero(small_run: SmallRun) -> None:
@@ -30,7 +34,7 @@ def test_step_zero_loss_is_ln2_and_margins_are_zero(small_run: SmallRun) -> None
 
 def test_training_moves_the_policy_and_not_the_reference(small_run: SmallRun) -> None:
     outputs = small_run.outputs
-    assert outputs["align"]["policy_hash"] != outputs["pretrain"]["policy_hash"]
+    assert outputs[Align].policy_hash != outputs[Pretrain].policy_hash
 
 
 def test_every_step_of_every_epoch_is_reported(small_run: SmallRun) -> None:
@@ -64,19 +68,19 @@ def test_each_epoch_tells_the_share_of_time_spent_waiting(small_run: SmallRun) -
 
 
 def test_how_negatives_came_out_is_logged_and_printed(small_run: SmallRun) -> None:
-    outcomes = small_run.outputs["align"]["negatives"]
+    outcomes = small_run.outputs[Align].negatives
     assert list(outcomes) == list(LEVELS)
     rows = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))
     printed = small_run.printed[small_run.printed.index("Negatives, skeletons with reference margins") :]
     band = small_run.config.negatives.hardness
     for level, row in outcomes.items():
         accepted = sum(step["rows"] * step[f"negatives/accepted/{level}"] for step in rows) / 144
-        assert row["accepted"] == pytest.approx(accepted)
-        assert row["accepted"] + row["masked"] == pytest.approx(1)
-        assert f"{100 * row['accepted']:.1f} %" in next(line for line in printed.splitlines() if level in line)
+        assert row.accepted == pytest.approx(accepted)
+        assert row.accepted + row.masked == pytest.approx(1)
+        assert f"{100 * row.accepted:.1f} %" in next(line for line in printed.splitlines() if level in line)
         if level != "language":
-            assert row["redrawn"] == 0  # nothing is outside the wide band of this run
-            assert band.min_margin <= row["margin"] <= band.max_margin
+            assert row.redrawn == 0  # nothing is outside the wide band of this run
+            assert band.min_margin <= row.margin <= band.max_margin
 
 
 def test_scores_and_report_are_written(small_run: SmallRun) -> None:
@@ -92,37 +96,56 @@ def test_scores_and_report_are_written(small_run: SmallRun) -> None:
 
 def test_a_second_run_does_nothing(small_run: SmallRun) -> None:
     manifests = sorted(small_run.directory.glob("*/stage.json"))
-    assert len(manifests) == 6
+    assert len(manifests) == 7
     before = [path.stat().st_mtime_ns for path in manifests]
     console = Console(file=StringIO(), width=200)
     run(small_run.config, str(small_run.directory), console)
     assert [path.stat().st_mtime_ns for path in manifests] == before
-    assert console.file.getvalue().count("up to date") == 6
+    assert console.file.getvalue().count("up to date") == 7
 
 
 def test_a_moved_run_directory_is_still_the_run(small_run: SmallRun, tmp_path: Path) -> None:
     moved = shutil.copytree(small_run.directory, tmp_path / "elsewhere")
     context = RunContext(small_run.config, str(moved), Console(file=StringIO()))
-    assert all(up_to_date for _, up_to_date in plan(context, stages_of(small_run.config)))
+    assert all(each.reason is None for each in plan(context, stages_of(small_run.config)))
     assert str(small_run.directory) not in "".join(path.read_text() for path in moved.glob("*/stage.json"))
 
 
 @pytest.mark.parametrize(
-    ("override", "current"),
+    ("override", "stale"),
     [
-        ("dpo.beta=0.7", ["clips", "pretrain", "perturber"]),
-        ("negatives.perturber.lr=0.1", ["clips", "pretrain"]),
-        ("seed=5", ["clips"]),
-        ("corpus.synthetic.noise=0.5", []),
-        ("resources.generators=[1, 3]", ["clips", "pretrain", "perturber", "align", "evaluation", "report"]),
+        ("dpo.beta=0.7", {"align": "dpo.beta changed: 1.0 -> 0.7", "translation": "align runs anew"}),
+        ("dpo.checkpoint_every=7", {"align": "dpo.checkpoint_every changed: 5 -> 7"}),
+        ("negatives.perturber.lr=0.1", {"perturber": "negatives.perturber.lr changed: 0.0015 -> 0.1"}),
+        ("negatives.perturber.candidates=3", {"align": "negatives.perturber.candidates changed: 5 -> 3"}),
+        ("seed=5", {"pretrain": "seed changed: 1 -> 5", "perturber": "seed changed: 1 -> 5; pretrain runs anew"}),
+        ("corpus.synthetic.noise=0.5", {"clips": "corpus.synthetic.noise changed: 1.0 -> 0.5; the corpus is another"}),
+        ("evaluation.num_beams=2", {"perturber": "evaluation.num_beams changed: 4 -> 2"}),
+        ("evaluation.bootstrap_samples=60", {"evaluation": "evaluation.bootstrap_samples changed: 50 -> 60"}),
+        ("resources.generators=[1, 3]", {}),
+        ("negatives.mode=cached", {"negatives": "never run"}),
     ],
 )
-def test_a_changed_key_runs_what_depends_on_it(small_run: SmallRun, override: str, current: list[str]) -> None:
+def test_the_plan_says_why_a_stage_is_to_do(small_run: SmallRun, override: str, stale: dict[str, str]) -> None:
     from support.small_runs import SMALL
 
     config = load_config(None, [*SMALL, override])
     context = RunContext(config, str(small_run.directory), Console(file=StringIO()))
-    assert [stage.name for stage, up_to_date in plan(context, stages_of(config)) if up_to_date] == current
+    reasons = {each.stage.name: each.reason for each in plan(context, stages_of(config)) if each.reason}
+    assert list(reasons)[:1] == list(stale)[:1]
+    for stage, reason in stale.items():
+        assert reason in reasons[stage]
+
+
+def test_a_stage_that_was_cut_off_and_one_of_another_version_are_told(small_run: SmallRun, tmp_path: Path) -> None:
+    moved = shutil.copytree(small_run.directory, tmp_path / "elsewhere")
+    context = RunContext(small_run.config, str(moved), Console(file=StringIO()))
+    (moved / "align" / "stage.json").unlink()
+    planned = {each.stage.name: each.reason for each in plan(context, stages_of(small_run.config))}
+    assert (planned["perturber"], planned["align"], planned["report"]) == (None, "was cut off", "align runs anew")
+    (moved / "pretrain" / "stage.json").write_text('{"key": "0", "inputs": {}, "outputs": {}, "seconds": 1}')
+    with pytest.raises(ConfigError, match=r"elsewhere was made by another version of signdpo .*name a new directory"):
+        run(small_run.config, str(moved), context.console)
 
 
 def test_a_policy_that_is_not_there_is_refused_before_any_work(tmp_path: Path) -> None:

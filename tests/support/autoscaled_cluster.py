@@ -119,27 +119,27 @@ def evaluate(directory: str) -> dict[str, Any]:
     """Translate a corpus on generators that need nodes of their own; what was asked, made and added."""
     from rich.console import Console
 
-    from signdpo.cluster.plan import check_resources, start_ray
+    from signdpo.cluster.plan import begin_ray, check_demands
+    from signdpo.cluster.storage_check import check_storage
     from signdpo.config import load_config
     from signdpo.corpora.ingest import ingest
     from signdpo.corpora.registry import open_source
     from signdpo.models.policy import build_policy
-    from signdpo.pipeline.preflight import check_storage
-    from signdpo.pipeline.stage import RunContext
-    from signdpo.pipeline.stages.evaluation import translate_splits
+    from signdpo.pipeline.stages.clips import Clips
+    from signdpo.pipeline.stages.translation import Translation, translate
+    from signdpo.run_context import RunContext
 
     config = load_config(None, SETTINGS)
     context = RunContext(config, directory, Console(file=StringIO()))
-    start_ray(config)
-    check_resources(config, "clips", "evaluation")
+    begin_ray(config, [*Clips().demands(config), *Translation().demands(config)])
     too_many = load_config(None, [*SETTINGS, f"resources.generators=[{GENERATOR_NODES + 1}, {GENERATOR_NODES + 1}]"])
-    result: dict[str, Any] = {"too many": refusal(lambda: check_resources(too_many, "evaluation"))}
+    result: dict[str, Any] = {"too many": refusal(lambda: check_demands(too_many, Translation().demands(too_many)))}
     source = open_source(config.corpus)
     ingest(source, context.path("clips"), config.corpus)
     build_policy(config, [entry.text for entry in source.entries("train")]).save(context.baseline)
     with Watch() as watch:
-        translated = translate_splits(context, {"baseline": context.baseline})
-        result["rows"] = {split: len(set(columns["id"])) for split, columns in translated.items()}
+        translated = translate(context, {"baseline": context.baseline})
+        result["rows"] = len(translated)
         result["seconds"] = round(time.monotonic() - watch.began, 1)
         check_storage(directory)  # on all the nodes there are now
         result["not shared"] = refusal(lambda: check_storage("memory://run"))

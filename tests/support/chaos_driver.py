@@ -9,7 +9,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -21,10 +21,12 @@ from signdpo.cluster.plan import start_ray
 from signdpo.config import Config, load_config
 from signdpo.data.actor_pool import on_actors
 from signdpo.pipeline.actors import GenerateNegatives
-from signdpo.pipeline.run import stages_of
-from signdpo.pipeline.stage import RunContext, run_stages
+from signdpo.pipeline.stage import run_stages
 from signdpo.pipeline.stages import align as aligning
+from signdpo.pipeline.stages import stages_of
+from signdpo.run_context import RunContext
 from signdpo.training.fit import fit
+from signdpo.training.plan import TrainingPlan
 from support.small_runs import SMALL
 
 
@@ -57,17 +59,18 @@ def note_blocks(log: str, pause: float) -> None:
     execution: dict[str, Any] = {}
 
     def noted_actors(
-        dataset: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config, board: Any
+        clips: ray.data.Dataset, actor: type, arguments: tuple[Any, ...], config: Config, *rest: Any
     ) -> Any:
         assert actor is GenerateNegatives
-        return on_actors(dataset, NotedNegatives, (log, pause, dict(execution), *arguments), config, board)
+        return on_actors(clips, NotedNegatives, (log, pause, dict(execution), *arguments), config, *rest)
 
-    def noted_fit(*arguments: Any, stream: Callable[[int], Any], **options: Any) -> Any:
+    def noted_fit(context: RunContext, plan: TrainingPlan, **options: Any) -> Any:
         def noted_stream(step: int) -> Any:
             execution.update(execution=f"{time.time():.3f}", start=step)
-            return stream(step)
+            assert plan.stream is not None
+            return plan.stream(step)
 
-        return fit(*arguments, stream=noted_stream, **options)
+        return fit(context, replace(plan, stream=noted_stream), **options)
 
     aligning.on_actors, aligning.fit = noted_actors, noted_fit
 

@@ -20,8 +20,9 @@ from rich.console import Console
 
 from signdpo.cluster.plan import start_ray
 from signdpo.config import load_config
-from signdpo.pipeline.run import stages_of
-from signdpo.pipeline.stage import RunContext, finished, run_stage
+from signdpo.pipeline.stage import Results, finished, run_stage
+from signdpo.pipeline.stages import stages_of
+from signdpo.run_context import RunContext
 
 
 def lose_node(cluster: Cluster, directory: Path, kind: str) -> None:
@@ -54,10 +55,10 @@ def main() -> None:
     start_ray(config)
     threading.Thread(target=lose_node, args=(cluster, directory, kind), daemon=True).start()
     context = RunContext(config, str(directory), Console())
-    before: dict[str, Any] = {}
+    before = Results()
     for stage in stages_of(config):
         outputs = finished(context, stage, before)
-        before[stage.name] = run_stage(context, stage, before) if outputs is None else outputs
+        before.add(stage, run_stage(context, stage, before) if outputs is None else outputs)
         if stage.name == "evaluation":
             break
     ray.shutdown()

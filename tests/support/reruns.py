@@ -12,10 +12,11 @@ from rich.console import Console
 
 from signdpo.config import load_config
 from signdpo.models.policy import Policy
-from signdpo.monitoring.progress import read_metrics
-from signdpo.pipeline.run import stages_of
-from signdpo.pipeline.stage import RunContext, finished, run_stage
+from signdpo.pipeline.stage import Results, finished, run_stage
+from signdpo.pipeline.stages import stages_of
+from signdpo.run_context import RunContext
 from signdpo.training.ledger import read_ledger
+from signdpo.training.step_metrics import read_metrics
 from support.small_runs import SMALL, SmallRun
 
 VARYING = {"wait_share", "generators"}  # of the machine and its processes, not of the training
@@ -35,13 +36,15 @@ def context_of(directory: Path, *overrides: str) -> RunContext:
 def run_again(run: SmallRun, directory: Path, stage: str, *overrides: str) -> RunContext:
     """One stage of the small run anew, in a directory that has what comes before it."""
     if not directory.exists():
-        shutil.copytree(run.directory, directory, ignore=shutil.ignore_patterns(stage, "evaluation"))
-    context, before = context_of(directory, *overrides), {}
+        shutil.copytree(run.directory, directory, ignore=shutil.ignore_patterns(stage, "translation"))
+    context, before = context_of(directory, *overrides), Results()
     for each in stages_of(context.config):
         if each.name == stage:
             run_stage(context, each, before)
             break
-        before[each.name] = finished(context, each, before)
+        outputs = finished(context, each, before)
+        # A stage between that the small run does not have: its cached negatives.
+        before.add(each, run_stage(context, each, before) if outputs is None else outputs)
     return context
 
 

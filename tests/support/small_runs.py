@@ -6,11 +6,11 @@ import gzip
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from signdpo.config import Config
+from signdpo.pipeline.stage import Results
 
 # A corpus and a policy so small that every stage takes seconds.
 SMALL = [
@@ -50,7 +50,7 @@ class SmallRun:
 
     config: Config
     directory: Path
-    outputs: dict[str, dict[str, Any]]
+    outputs: Results
     printed: str
 
 

@@ -131,12 +131,3 @@ def test_a_checkpoint_of_other_rows_is_refused_with_what_differs(tmp_path: Path)
     differs = r"batch_size \(there 16, here 8\), workers \(there None, here 2\); going on .* start a new run directory"
     with pytest.raises(CheckpointMismatchError, match=differs):
         store.check_identity(IDENTITY | {"batch_size": "8", "workers": "2"})
-
-
-def test_metrics_of_steps_that_were_rolled_back_are_replaced(tmp_path: Path) -> None:
-    store = CheckpointStore(str(tmp_path))
-    store.write_metrics(1, [{"step": step, "loss": 1.0} for step in (1, 2, 3)])
-    store.write_metrics(4, [{"step": step, "loss": 2.0} for step in (4, 5)])  # whose checkpoint was lost
-    assert [row["step"] for row in store.read_metrics(3)] == [1, 2, 3]
-    store.write_metrics(4, [{"step": step, "loss": 3.0} for step in (4, 5)])
-    assert [row["loss"] for row in store.read_metrics(5)] == [1.0, 1.0, 1.0, 3.0, 3.0]

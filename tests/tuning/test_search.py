@@ -15,13 +15,13 @@ from support.small_runs import SMALL, SmallRun
 
 from signdpo.config import ConfigError, lay_over, load_config
 from signdpo.models.policy import Policy
-from signdpo.monitoring.progress import read_metrics
 from signdpo.storage.files import read_json
+from signdpo.training.step_metrics import read_metrics
 from signdpo.tuning import search as searching
 from signdpo.tuning.results import TrialResult
 from signdpo.tuning.search import run_search
 from signdpo.tuning.settings import Range, SearchConfig
-from signdpo.tuning.trial import Shared, run_trial
+from signdpo.tuning.trial import TrialInputs, run_trial
 
 BASE = [*SMALL, "dpo.checkpoint_every=100"]  # what is scored is each epoch's end, after steps 5 and 10
 SEARCH = SearchConfig(
@@ -33,7 +33,7 @@ SEARCH = SearchConfig(
 )
 
 
-def refuses_ipo(settings: dict[str, Any], shared: Shared) -> None:
+def refuses_ipo(settings: dict[str, Any], shared: TrialInputs) -> None:
     """A trial that fails where it is told to."""
     if settings["dpo.loss"] == "ipo":
         raise ValueError("no ipo today")
@@ -59,7 +59,7 @@ def finished_alignments(directory: Path) -> dict[str, float]:
 def searched(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[TrialResult], str]:
     """A search that goes on from the stages of a run, one of whose trials fails."""
     directory = tmp_path_factory.mktemp("search") / "run"
-    shutil.copytree(small_run.directory, directory, ignore=shutil.ignore_patterns("align", "evaluation"))
+    shutil.copytree(small_run.directory, directory, ignore=shutil.ignore_patterns("align", "translation"))
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(searching, "run_trial", refuses_ipo)
@@ -82,7 +82,7 @@ def test_a_failed_trial_is_reported_and_the_others_finish(searched: tuple[Path, 
 def test_trials_share_stages_and_negatives(searched: tuple[Path, list[TrialResult], str], small_run: SmallRun) -> None:
     directory, results, printed = searched
     assert len(list(directory.glob("negatives/*/manifest.json"))) == 1
-    assert sum(line.strip().startswith("negatives are read from") for line in printed.splitlines()) == 1
+    assert printed.count("the negatives of all epochs, as Parquet") == 2  # in the plan, and when they were made
     own = {path.name for path in (directory / "trials" / results[0].id).iterdir()}
     assert own == {"config.yaml", "align"}
     for stage in ("clips", "pretrain", "perturber"):
@@ -133,15 +133,12 @@ def test_the_same_command_goes_on_with_what_failed_and_another_is_refused(
 
 
 @pytest.mark.long
-def test_settings_that_decide_negatives_make_them_once_each(small_run: SmallRun, tmp_path: Path) -> None:
+def test_trials_whose_settings_decide_negatives_make_their_own(small_run: SmallRun, tmp_path: Path) -> None:
     directory = tmp_path / "run"
-    shutil.copytree(small_run.directory, directory, ignore=shutil.ignore_patterns("align", "evaluation"))
+    shutil.copytree(small_run.directory, directory, ignore=shutil.ignore_patterns("align", "translation"))
     space = {"negatives.guidance": Range(choice=("attention", "random")), "dpo.lr": Range(loguniform=(1e-4, 1e-2))}
     results, printed = search_in(directory, SEARCH.model_copy(update={"trials": 4, "seed": 2, "space": space}))
     assert [result.state for result in results] == ["finished"] * 4
-    guidances = {result.settings["negatives.guidance"] for result in results}
-    made = [
-        read_json(str(path))["decided"]["negatives.guidance"] for path in directory.glob("negatives/*/manifest.json")
-    ]
-    assert sorted(made) == sorted(guidances) == ["attention", "random"]
-    assert "negatives.guidance decide the negatives: each new setting of them makes its own first" in printed
+    assert {result.settings["negatives.guidance"] for result in results} == {"attention", "random"}
+    assert not (directory / "negatives").exists()
+    assert "negatives.guidance decide the negatives: each trial makes its own while it trains" in printed

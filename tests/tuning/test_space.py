@@ -105,7 +105,7 @@ def test_corners_of_two_keys_must_fit_each_other() -> None:
         ("pretrain.lr", "the same baseline"),
         ("negatives.perturber.candidates", "share the language perturber"),
         ("negatives.mode", "read cached negatives"),
-        ("negatives.policy", "read cached negatives"),
+        ("negatives.policy", "the reference guides"),
         ("evaluation.num_beams", "scored alike"),
         ("dpo.select_by", "scored alike"),
         ("resources.workers", "not what it learns"),

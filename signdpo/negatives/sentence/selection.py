@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,23 +22,25 @@ class TrainingText:
     """What the training sentences tell about a candidate.
 
     Args:
-        words: that occur, folded.
-        function_words: those that occur in so many sentences that they carry no meaning of their own, in any language.
+        sentences: number of distinct sentences.
+        counts: word that occurs, folded -> the number of sentences that it is in.
         readings: folded sentence -> the other folded sentences that are references of the same glosses.
+        function_share: words that more than this share of the sentences have carry no meaning of their own, in any
+            language. Not stored: it is no property of the text.
     """
 
-    words: frozenset[str]
-    function_words: frozenset[str]
-    readings: dict[str, list[str]]
+    sentences: int
+    counts: Mapping[str, int]
+    readings: Mapping[str, list[str]]
+    function_share: float = 1.0
 
     @classmethod
     def of(
-        cls, texts: Sequence[str], glosses: Iterable[Sequence[str] | None], *, function_share: float
+        cls, texts: Sequence[str], glosses: Iterable[Sequence[str] | None], *, function_share: float = 1.0
     ) -> TrainingText:
         """Count words over the distinct sentences; group the sentences by their glosses, where the corpus has any."""
         distinct = list(dict.fromkeys(texts))
         counts = Counter(word for text in distinct for word in set(_words(text)))
-        common = frozenset(word for word, count in counts.items() if count > function_share * len(distinct))
         meanings: dict[tuple[str, ...], set[str]] = {}
         for text, gloss in zip(texts, glosses, strict=True):
             if gloss:
@@ -47,28 +49,27 @@ class TrainingText:
         for sentences in meanings.values():
             for sentence in sentences if len(sentences) > 1 else ():
                 readings.setdefault(sentence, set()).update(sentences - {sentence})
-        return cls(frozenset(counts), common, {text: sorted(others) for text, others in sorted(readings.items())})
+        known = {text: sorted(others) for text, others in sorted(readings.items())}
+        return cls(len(distinct), dict(sorted(counts.items())), known, function_share)
 
     @classmethod
-    def load(cls, folder: str | Path) -> TrainingText:
-        stored = json.loads(Path(folder, TEXT_FILE).read_text(encoding="utf-8"))
-        return cls(frozenset(stored["words"]), frozenset(stored["function_words"]), stored["readings"])
+    def load(cls, folder: str | Path, *, function_share: float) -> TrainingText:
+        return cls(**json.loads(Path(folder, TEXT_FILE).read_text(encoding="utf-8")), function_share=function_share)
 
     def to_json(self) -> str:
-        content = {
-            "words": sorted(self.words),
-            "function_words": sorted(self.function_words),
-            "readings": self.readings,
-        }
-        return json.dumps(content, ensure_ascii=False)
+        stored = {"sentences": self.sentences, "counts": self.counts, "readings": self.readings}
+        return json.dumps(stored, ensure_ascii=False)
+
+    def is_function_word(self, word: str) -> bool:
+        return self.counts.get(word, 0) > self.function_share * self.sentences
 
     def meaning(self, sentence: str) -> Counter[str]:
         """The meaning-bearing words of a sentence, in no order: signed languages and their translators move words."""
-        return Counter(word for word in _words(sentence) if word not in self.function_words)
+        return Counter(word for word in _words(sentence) if not self.is_function_word(word))
 
     def unknown(self, sentence: str) -> set[str]:
         """The words of a sentence that no training sentence has."""
-        return set(_words(sentence)) - self.words
+        return set(_words(sentence)) - self.counts.keys()
 
 
 def admissible(reference: str, candidate: str, text: TrainingText, config: PerturberConfig) -> bool:

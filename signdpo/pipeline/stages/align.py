@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import ray
@@ -12,131 +13,193 @@ from ray.train import UserCallback
 from rich.table import Table
 
 from signdpo.cluster.nodes import on_this_node
+from signdpo.cluster.placement import Demand
+from signdpo.cluster.plan import DATA_TASK, generators, trainers
 from signdpo.config import Config
 from signdpo.data.actor_pool import on_actors
-from signdpo.data.cache import CachedNegatives, cached_negatives, decided_by
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
 from signdpo.levels import SKELETON_LEVELS
-from signdpo.models.policy import Policy
 from signdpo.monitoring.drift import DriftWatch
-from signdpo.monitoring.progress import read_metrics
 from signdpo.monitoring.stalls import Watchdog
-from signdpo.negatives.statistics import run_statistics
+from signdpo.negatives.statistics import LevelStatistics, run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker
-from signdpo.pipeline.stage import Outputs, RunContext
+from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
+from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.negatives import (
+    Negatives,
+    alignment_schedule,
+    generator_arguments,
+    open_cache,
+    training_clips,
+)
+from signdpo.pipeline.stages.perturber import Perturber
+from signdpo.pipeline.stages.pretrain import Pretrain
+from signdpo.run_context import RunContext
 from signdpo.storage.files import fetch_folder
-from signdpo.training.fit import fit, keep_best
-from signdpo.training.ledger import check_ledger
+from signdpo.training.fit import checkpoints_of, fit, keep_best
+from signdpo.training.ledger import check_ledger, forget_ledger
+from signdpo.training.plan import DpoSettings, TrainingPlan
+from signdpo.training.step_metrics import read_metrics
 from signdpo.training.versions import Follower, WeightStore
 
 BLOCKS_AHEAD = 4  # of each generator that follows the policy: one in the making, the rest for uneven steps
 WARM_STEPS = 3  # first batches, which wait for the generators to load their models
 
+# Keys of `dpo` that decide the alignment; those of the negatives come with them.
+OWN = (
+    *("batch_size", "loss", "beta", "betas", "weights", "mle_weight", "anchor_weight", "label_smoothing"),
+    *("length_normalize", "lr", "warmup_steps", "weight_decay", "clip_grad_norm", "select_by", "checkpoint_every"),
+)
 
-def align(
-    context: RunContext,
-    before: dict[str, Outputs],
-    key: str,
-    *,
-    store: ClipStore | None = None,
-    callbacks: Sequence[UserCallback] = (),
-) -> Outputs:
-    """Align on the train split, keep the checkpoint with the best dev score as `align/policy`.
+
+class AlignOutputs(StageOutputs):
+    """The aligned policy, and what it learned from.
 
     Args:
-        context: of the run.
-        before: outputs of the stages before.
-        key: of the stage's inputs.
-        store: the training clips, where they are in the object store already.
-        callbacks: of Ray Train.
+        policy_hash: hash of its weights.
+        step: step of the checkpoint that was kept.
+        negatives: level -> what became of its negatives.
     """
-    config, reference_hash = context.config, before["pretrain"]["policy_hash"]
-    store = store or training_clips(context)
-    schedule = alignment_schedule(config, store)
-    made = (context.name, *_generator_arguments(context, before))
-    watchdog = Watchdog(context.console, config.resources)
-    hangs, cache, board, ledger = watchdog.attempts, None, None, context.path("align", f"ledger-{key}")
-    if config.negatives.mode == "cached":
-        cache = alignment_cache(context, before, store)
+
+    policy_hash: str
+    step: int
+    negatives: dict[str, LevelStatistics]
+
+
+class Align(Stage[AlignOutputs]):
+    """Aligns on the train split, keeps the checkpoint with the best dev score as `align/policy`."""
+
+    name = "align"
+    outputs = AlignOutputs
+    builds_on = (Clips, Pretrain, Perturber)
+    resumable = frozenset({"dpo.checkpoint_every"})
+
+    def purpose(self, config: Config) -> str:
+        if config.negatives.mode == "cached":
+            return "negatives stream from their cache into DPO"
+        return "negatives stream from the generators into DPO"
+
+    def reads(self, config: Config) -> Sequence[str]:
+        """The same negatives decide it, whether cached or streamed."""
+        following = ("negatives.policy", "negatives.refresh_every") if config.negatives.policy == "current" else ()
+        scoring = ("corpus.language", "evaluation.tokenize", "evaluation.max_new_tokens")  # a checkpoint on dev
+        return (*Negatives().reads(config), *(f"dpo.{name}" for name in OWN), *following, *scoring)
+
+    def results(self, before: Results) -> dict[str, Any]:
+        return Negatives().results(before)
+
+    def demands(self, config: Config) -> list[Demand]:
+        workers = trainers(config.resources, "worker", config.resources.workers)
+        if config.negatives.mode == "cached":
+            return [Demand(self.name, (workers, DATA_TASK))]
+        return [Demand(self.name, (workers, generators(config.resources), DATA_TASK))]
+
+    def work(self, context: RunContext, before: Results, inputs: Inputs) -> AlignOutputs:
+        return align(context, before, inputs)
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """What an alignment of a search shares with the others, and tells them.
+
+    Args:
+        store: training clips, where they are in the object store already.
+        callbacks: callbacks of Ray Train.
+    """
+
+    store: ClipStore | None = None
+    callbacks: Sequence[UserCallback] = ()
+
+
+def align(context: RunContext, before: Results, inputs: Inputs, shared: Alignment | None = None) -> AlignOutputs:
+    """The work of the stage; `shared`: what trials of a search have in common."""
+    from signdpo.models.policy import Policy
+
+    shared = shared or Alignment()
+    config, ledger = context.config, ledger_folder(context, inputs)
+    store = shared.store or training_clips(context)
+    schedule, watchdog = alignment_schedule(config, store), Watchdog(context.console, config.resources)
+    weights = None
     if config.negatives.policy == "current":
-        board = WeightStore.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
-
-    def stream(step: int) -> ray.data.Dataset:
-        blocks = schedule.blocks(step)
-        if cache is not None:
-            return cache.stream(blocks)
-        if board is not None:
-            return on_actors(store.stream(blocks), FollowPolicy, (follower(board, config), *made), config, hangs)
-        return on_actors(store.stream(blocks), GenerateNegatives, made, config, hangs)
-
-    drift = DriftWatch(context.console)
-
-    def on_row(row: dict[str, Any]) -> None:
-        drift.see(row)
-        _tell_epoch(context, row, schedule.epoch_steps)
-
-    checkpoints = fit(
-        context,
-        stage="align",
-        key=key,
+        weights = WeightStore.options(scheduling_strategy=on_this_node()).remote()  # type: ignore[attr-defined]
+    plan = TrainingPlan(
+        stage=Align.name,
+        key=inputs.training_key,
         loop=align_worker,
-        settings={
-            "reference": context.baseline,
-            "reference_hash": reference_hash,
-            "clips": context.path("clips"),
-            "warm_steps": WARM_STEPS,
-            "epoch_steps": schedule.epoch_steps,
-            "board": board,
-            "ledger": ledger,
-        },
-        identity={"reference": reference_hash, **schedule.identity(store.ids)},
+        settings=DpoSettings(
+            reference=context.baseline,
+            reference_hash=before[Pretrain].policy_hash,
+            clips=context.clips,
+            warm_steps=WARM_STEPS,
+            epoch_steps=schedule.epoch_steps,
+            weights=weights,
+            ledger=ledger,
+        ),
+        identity={"reference": before[Pretrain].policy_hash, **schedule.identity(store.ids)},
         total_steps=schedule.steps,
         workers=config.resources.workers,
         cpus=config.resources.cpus_per_worker,
         score=config.dpo.select_by,
-        watchdog=watchdog,
-        stream=stream,
-        on_row=on_row,
-        callbacks=callbacks,
+        stream=preference_stream(context, before, store, schedule, watchdog.attempts, weights),
     )
-    context.console.print(f"  {check_ledger(ledger, store.ids, epochs=config.dpo.epochs)}")
+    forget_ledger(ledger, after=checkpoints_of(context, plan.stage, plan.key).newest_step())
+    drift = DriftWatch(context.console)
+
+    def on_row(row: Mapping[str, Any]) -> None:
+        drift.see(row)
+        _tell_epoch(context, row, schedule.epoch_steps)
+
+    checkpoints = fit(context, plan, watchdog=watchdog, on_row=on_row, callbacks=shared.callbacks)
+    context.say(check_ledger(ledger, store.ids, epochs=config.dpo.epochs))
     best = keep_best(context, checkpoints, context.aligned, config.dpo.select_by)
-    context.console.print(f"  dev BLEU-4 {best['eval_bleu4']:.2f} (greedy) after step {best['step']}")
-    negatives = run_statistics(read_metrics(context.path("align", "metrics.jsonl")))
+    context.say(f"dev BLEU-4 {best['eval_bleu4']:.2f} (greedy) after step {best['step']}")
+    negatives = run_statistics(read_metrics(context.path(Align.name, "metrics.jsonl")))
     show_negatives(context, negatives)
     policy_hash = Policy.load(fetch_folder(context.aligned)).hash()
-    return {"policy_hash": policy_hash, "step": best["step"], "negatives": negatives}
+    return AlignOutputs(policy_hash=policy_hash, step=best["step"], negatives=negatives)
 
 
-def training_clips(context: RunContext) -> ClipStore:
-    """The train split, in the object store."""
-    return ClipStore.load(context.path("clips"), "train", max_frames=context.config.corpus.max_frames)
+def ledger_folder(context: RunContext, inputs: Inputs) -> str:
+    return context.path(Align.name, f"ledger-{inputs.training_key}")
 
 
-def alignment_schedule(config: Config, store: ClipStore) -> Schedule:
-    return Schedule(
-        store.num_frames,
-        epochs=config.dpo.epochs,
-        batch_size=config.dpo.batch_size,
-        workers=config.resources.workers,
-        seed=config.seed,
-    )
+def preference_stream(
+    context: RunContext, before: Results, store: ClipStore, schedule: Schedule, attempts: Any, weights: Any
+) -> Callable[[int], ray.data.Dataset]:
+    """First step -> the preference rows from there on: from the cache, or from generators that a policy may guide.
+
+    Args:
+        context: of the run.
+        before: outputs of the stages before.
+        store: the training clips.
+        schedule: which clips make up which step.
+        attempts: `BatchAttempts` of the driver.
+        weights: `WeightStore` that generators follow; None: the reference guides them.
+    """
+    config = context.config
+    if config.negatives.mode == "cached":
+        cache = open_cache(context, before, store)
+        return lambda step: cache.stream(schedule.blocks(step))
+    made = (context.name, generator_arguments(context, before))
+
+    def stream(step: int) -> ray.data.Dataset:
+        clips = store.stream(schedule.blocks(step))
+        if weights is not None:
+            return on_actors(clips, FollowPolicy, (follower(weights, config), *made), config, attempts)
+        return on_actors(clips, GenerateNegatives, made, config, attempts)
+
+    return stream
 
 
-def alignment_cache(context: RunContext, before: dict[str, Outputs], store: ClipStore) -> CachedNegatives:
-    """The cached negatives of an alignment, made as far as they are lacking; see `cached_negatives`."""
-    decided = decided_by(context.config, before, context.perturber)
-    schedule = alignment_schedule(context.config, store)
-    return cached_negatives(context, decided, store, schedule, _generator_arguments(context, before))
+def follower(weights: Any, config: Config) -> Follower:
+    """How generators follow a trainer that is about to begin."""
+    ray.get(weights.clear.remote())
+    resources = config.resources
+    return Follower(weights, ahead=math.ceil(BLOCKS_AHEAD * resources.generators[1] / resources.workers))
 
 
-def _generator_arguments(context: RunContext, before: dict[str, Outputs]) -> tuple[Any, ...]:
-    reference_hash = before["pretrain"]["policy_hash"]
-    return context.config, context.baseline, reference_hash, context.perturber, context.path("clips")
-
-
-def show_negatives(context: RunContext, statistics: dict[str, dict[str, float]]) -> None:
+def show_negatives(context: RunContext, statistics: Mapping[str, LevelStatistics]) -> None:
     """How the negatives of the run came out."""
     hardness = context.config.negatives.hardness
     band = f"reference margins from {hardness.min_margin:g} to {hardness.max_margin:g} nats"
@@ -145,36 +208,27 @@ def show_negatives(context: RunContext, statistics: dict[str, dict[str, float]])
     for column in ("accepted", "redrawn", "masked", "mean margin", "mean strength"):
         table.add_column(column, justify="right")
     for level, row in statistics.items():
-        shares = [f"{100 * row[name]:.1f} %" if name in row else "" for name in ("accepted", "redrawn", "masked")]
-        means = [f"{row[name]:.2f}" if name in row else "" for name in ("margin", "strength")]
+        shares = ["" if share is None else f"{100 * share:.1f} %" for share in (row.accepted, row.redrawn, row.masked)]
+        means = ["" if mean is None else f"{mean:.2f}" for mean in (row.margin, row.strength)]
         table.add_row(level, *shares, *means)
     context.console.print(table)
-    masked = [level for level, row in statistics.items() if level in SKELETON_LEVELS and not row["accepted"]]
+    masked = [level for level, row in statistics.items() if level in SKELETON_LEVELS and not row.accepted]
     if masked:
-        context.console.print(
-            f"  nothing was learned from {', '.join(masked)}: no negative's margin lay in that band. Where margins are "
+        context.warn(
+            f"nothing was learned from {', '.join(masked)}: no negative's margin lay in that band. Where margins are "
             "below it the policy hardly looks at the clip: train it longer (pretrain.epochs), or lower "
-            "negatives.hardness.min_margin",
-            style="yellow",
-            soft_wrap=True,
+            "negatives.hardness.min_margin"
         )
 
 
-def follower(board: Any, config: Config) -> Follower:
-    """How generators follow a trainer that is about to begin."""
-    ray.get(board.clear.remote())
-    resources = config.resources
-    return Follower(board, ahead=math.ceil(BLOCKS_AHEAD * resources.generators[1] / resources.workers))
-
-
-def _tell_epoch(context: RunContext, row: dict[str, Any], epoch_steps: list[int]) -> None:
+def _tell_epoch(context: RunContext, row: Mapping[str, Any], epoch_steps: Sequence[int]) -> None:
     if row["step"] in epoch_steps:
-        margins = "  ".join(
+        accuracies = "  ".join(
             f"{name.rsplit('/', 1)[1]} {value:.2f}"
             for name, value in row.items()
             if name.startswith("rewards/accuracies/")
         )
-        context.console.print(
-            f"  epoch {row['epoch'] + 1}: {100 * row['wait_share']:.1f} % of the trainer's time went on waiting for "
-            f"negatives ({row['generators']} generators so far); reward accuracies {margins}"
+        context.say(
+            f"epoch {row['epoch'] + 1}: {100 * row['wait_share']:.1f} % of the trainer's time went on waiting for "
+            f"negatives ({row['generators']} generators so far); reward accuracies {accuracies}"
         )

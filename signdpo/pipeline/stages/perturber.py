@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -12,65 +13,136 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from signdpo.config import PerturberConfig
+from signdpo.cluster.placement import Demand
+from signdpo.cluster.plan import DATA_TASK, generators, trainers
+from signdpo.config import Config, PerturberConfig
 from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import read_clips
-from signdpo.data.schedule import Schedule
+from signdpo.data.schedule import Schedule, held_out_rows
 from signdpo.data.stream import ClipStore
 from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
-from signdpo.negatives.sentence.perturber_batches import count_steps
-from signdpo.negatives.sentence.rules import RULES_FILE, RulePerturber
-from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
 from signdpo.pipeline.actors import MineHypotheses, perturber_worker
-from signdpo.pipeline.stage import Outputs, RunContext
-from signdpo.pipeline.stages.pretrain import held_out_rows
-from signdpo.storage.files import exists, fetch_folder, join, put_folder, read_json, write_json, write_text
+from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs, file_stamps
+from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.pretrain import Pretrain
+from signdpo.run_context import RunContext
+from signdpo.storage.files import exists, fetch_folder, hash_folder, join, put_folder, read_json, write_json, write_text
 from signdpo.text.units import folded
 from signdpo.training.fit import fit, keep_best
+from signdpo.training.plan import PerturberSettings, TrainingPlan
 
 FEWEST_FAILURES = 10
+
+# Keys of `negatives.perturber` that a kind of perturber is made with; the others only choose among its sentences.
+MADE_WITH = {
+    "policy": ("kind",),
+    "rules": ("kind", "edit_share"),
+    "learned": (
+        *("kind", "path", "architecture", "edit_share"),
+        *("samples_per_clip", "temperature", "mine_clips", "mining", "held_out_share"),
+        *("d_model", "layers", "epochs", "copy_epochs", "batch_size", "lr"),
+    ),
+}
 
 
 class NoFailuresError(RuntimeError):
     """The policy makes too few mistakes to learn them from."""
 
 
-def make_perturber(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
-    """Write `perturber/model`: what the generators write wrong sentences with, and what they choose among them by."""
-    settings = context.config.negatives.perturber
-    clips = read_clips(context.path("clips"), "train", columns=["text", "gloss"]).to_pydict()
-    pairs = 0
-    if settings.kind == "rules":
-        rules = RulePerturber.of(clips["text"], edit_share=settings.edit_share)
-        write_text(join(context.perturber, RULES_FILE), rules.to_json())
-    elif settings.kind == "learned":
-        pairs = learn_failures(context, before, key, clips["text"])
-    text = TrainingText.of(clips["text"], clips["gloss"], function_share=settings.function_share)
-    write_text(join(context.perturber, TEXT_FILE), text.to_json())
-    return {"pairs": pairs}
+class PerturberOutputs(StageOutputs):
+    """What writes the wrong sentences.
+
+    Args:
+        pairs: failures that it learned from; 0 where it learned from none.
+        content_hash: hash of its folder.
+    """
+
+    pairs: int
+    content_hash: str
 
 
-def learn_failures(context: RunContext, before: dict[str, Outputs], key: str, texts: list[str]) -> int:
+class Perturber(Stage[PerturberOutputs]):
+    """Writes `perturber/model`: what generators write wrong sentences with, and what they choose among them by."""
+
+    name = "perturber"
+    outputs = PerturberOutputs
+    builds_on = (Clips, Pretrain)
+    shared = True
+
+    def purpose(self, config: Config) -> str:
+        if config.negatives.perturber.kind == "learned":
+            return "the policy's failures, and a model that writes such sentences"
+        return "what the training sentences tell of wrong ones"
+
+    def reads(self, config: Config) -> Sequence[str]:
+        kind = config.negatives.perturber.kind
+        own = tuple(f"negatives.perturber.{name}" for name in MADE_WITH[kind])
+        if kind != "learned":
+            return own
+        distorting = [
+            f"negatives.{key}.{level}_global" for key in ("operations", "strength") for level in ("spatial", "temporal")
+        ]
+        return (
+            *own,
+            *distorting,  # of the clips that it fails on
+            "seed",
+            "corpus.max_frames",
+            "policy.max_text_tokens",
+            "evaluation.num_beams",
+            "evaluation.max_new_tokens",
+        )
+
+    def results(self, before: Results) -> dict[str, Any]:
+        return {
+            "clips.content_hash": before[Clips].content_hash,
+            "pretrain.policy_hash": before[Pretrain].policy_hash,
+        }
+
+    def files(self, config: Config) -> dict[str, Any]:
+        path = config.negatives.perturber.path
+        return {} if path is None else file_stamps([path])
+
+    def demands(self, config: Config) -> list[Demand]:
+        if config.negatives.perturber.kind != "learned":
+            return []
+        mining = (generators(config.resources), DATA_TASK)
+        return [Demand(self.name, mining), Demand(self.name, (trainers(config.resources, "worker", 1),))]
+
+    def work(self, context: RunContext, before: Results, inputs: Inputs) -> PerturberOutputs:
+        from signdpo.negatives.sentence.rules import RULES_FILE, RulePerturber
+        from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
+
+        settings = context.config.negatives.perturber
+        clips = read_clips(context.clips, "train", columns=["text", "gloss"]).to_pydict()
+        pairs = 0
+        if settings.kind == "rules":
+            rules = RulePerturber.of(clips["text"], edit_share=settings.edit_share)
+            write_text(join(context.perturber, RULES_FILE), rules.to_json())
+        elif settings.kind == "learned":
+            pairs = learn_failures(context, before, inputs, clips["text"])
+        write_text(join(context.perturber, TEXT_FILE), TrainingText.of(clips["text"], clips["gloss"]).to_json())
+        return PerturberOutputs(pairs=pairs, content_hash=hash_folder(context.perturber))
+
+
+def learn_failures(context: RunContext, before: Results, inputs: Inputs, texts: list[str]) -> int:
     """Mine `perturber/pairs` from the policy and train `perturber/model` on it; returns the number of pairs."""
+    from signdpo.negatives.sentence.perturber_batches import count_steps
+
     config = context.config
-    failures = mined_failures(context, key, texts)
-    checkpoints = fit(
-        context,
-        stage="perturber",
-        key=key,
+    failures = mined_failures(context, inputs.training_key, texts)
+    plan = TrainingPlan(
+        stage=Perturber.name,
+        key=inputs.training_key,
         loop=perturber_worker,
-        settings={
-            "policy": context.baseline,
-            "pairs": context.path("perturber", "pairs"),
-        },
-        identity={"policy": before["pretrain"]["policy_hash"], "failures": hash_failures(failures)},
+        settings=PerturberSettings(policy=context.baseline, pairs=context.path(Perturber.name, "pairs")),
+        identity={"policy": before[Pretrain].policy_hash, "failures": hash_failures(failures)},
         total_steps=count_steps(config.negatives.perturber, failures=len(failures), texts=len(texts)),
         workers=1,
         cpus=config.resources.cpus_per_worker,
         score=None,
     )
-    keep_best(context, checkpoints, context.perturber, None)
+    keep_best(context, fit(context, plan), context.perturber, None)
     return len(failures)
 
 

@@ -3,63 +3,131 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
+from signdpo.cluster.placement import Demand
+from signdpo.cluster.plan import DATA_TASK, trainers
+from signdpo.config import Config
 from signdpo.data.clips import read_clips
-from signdpo.data.schedule import Schedule
+from signdpo.data.schedule import Schedule, held_out_rows
 from signdpo.data.stream import ClipStore
-from signdpo.models.policy import Policy, build_policy
 from signdpo.pipeline.actors import pretrain_worker
-from signdpo.pipeline.stage import Outputs, RunContext
-from signdpo.seeding import derive_seed
+from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs, file_stamps
+from signdpo.pipeline.stages.clips import Clips
+from signdpo.run_context import RunContext
 from signdpo.storage.files import fetch_folder, put_folder
 from signdpo.training.fit import fit, keep_best
+from signdpo.training.plan import MleSettings, TrainingPlan
 
 SCORE = "eval_bleu4"
 STEPS_PER_BLOCK = 8  # a step takes a fraction of a second here, handing over a block about 20 ms
 
 
-def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
-    """Train on the train split, keep the checkpoint with the best dev BLEU-4 as `pretrain/policy`."""
-    config, target = context.config, context.baseline
-    texts = read_clips(context.path("clips"), "train", columns=["text"])["text"]
-    assert isinstance(texts, pa.ChunkedArray)
-    initial = context.path("pretrain", "initial")
-    with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
-        policy = build_policy(config, texts.to_pylist())
-        policy.save(folder)
-        put_folder(folder, target if config.policy.init else initial)
-    if config.policy.init is not None:
-        context.console.print(f"  the policy {config.policy.init} is taken as it is")
-        return {"policy_hash": policy.hash()}
+class PretrainOutputs(StageOutputs):
+    """The baseline, which is also the frozen reference.
 
-    store = ClipStore.load(context.path("clips"), "train", max_frames=config.corpus.max_frames)
-    workers = config.resources.pretrain_workers
+    Args:
+        policy_hash: hash of its weights.
+    """
+
+    policy_hash: str
+
+
+class Pretrain(Stage[PretrainOutputs]):
+    """Trains on the train split, keeps the checkpoint with the best dev BLEU-4 as `pretrain/policy`."""
+
+    name = "pretrain"
+    outputs = PretrainOutputs
+    builds_on = (Clips,)
+    shared = True
+
+    def purpose(self, config: Config) -> str:
+        return "the policy by maximum likelihood" if config.policy.init is None else "the policy that is given"
+
+    def reads(self, config: Config) -> Sequence[str]:
+        if config.policy.init is not None:
+            return "policy.init", "policy.language_model.path", "corpus.language"
+        return (
+            "seed",
+            "corpus.language",
+            "corpus.max_frames",
+            "policy",
+            "pretrain",
+            "evaluation.tokenize",  # of the score that selects a checkpoint
+            "evaluation.max_new_tokens",
+            "negatives.perturber.held_out_share",
+        )
+
+    def results(self, before: Results) -> dict[str, Any]:
+        return {"clips.content_hash": before[Clips].content_hash}
+
+    def files(self, config: Config) -> dict[str, Any]:
+        if config.policy.init is None and config.policy.language_model.path is None:
+            return {}
+        from signdpo.pipeline.policy_checks import initial_places
+
+        return file_stamps(initial_places(config))
+
+    def demands(self, config: Config) -> list[Demand]:
+        if config.policy.init is not None:
+            return []
+        workers = trainers(config.resources, "pretrain_worker", config.resources.pretrain_workers)
+        return [Demand(self.name, (workers, DATA_TASK))]
+
+    def work(self, context: RunContext, before: Results, inputs: Inputs) -> PretrainOutputs:
+        from signdpo.models.policy import Policy, build_policy
+
+        config = context.config
+        texts = read_clips(context.clips, "train", columns=["text"]).column("text").to_pylist()
+        policy = build_policy(config, texts)
+        initial = context.baseline if config.policy.init else context.path(self.name, "initial")
+        with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
+            policy.save(folder)
+            put_folder(folder, initial)
+        if config.policy.init is not None:
+            context.say(f"the policy {config.policy.init} is taken as it is")
+            return PretrainOutputs(policy_hash=policy.hash())
+        checkpoints = fit(context, training_plan(context, before, inputs, initial))
+        best = keep_best(context, checkpoints, context.baseline, SCORE)
+        context.say(f"dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
+        return PretrainOutputs(policy_hash=Policy.load(fetch_folder(context.baseline)).hash())
+
+
+def training_plan(context: RunContext, before: Results, inputs: Inputs, initial: str) -> TrainingPlan:
+    """The pre-training as Ray Train is to do it.
+
+    Args:
+        context: of the run.
+        before: outputs of the stages before.
+        inputs: what decides this training.
+        initial: folder of the untrained policy.
+    """
+    config = context.config
+    store = ClipStore.load(context.clips, "train", max_frames=config.corpus.max_frames)
     taught = np.flatnonzero(~held_out_rows(store.ids, config.negatives.perturber.held_out_share, config.seed))
     schedule = Schedule(
         store.num_frames[taught],
         epochs=config.pretrain.epochs,
         batch_size=config.pretrain.batch_size,
-        workers=workers,
+        workers=config.resources.pretrain_workers,
         seed=config.seed,
         steps_per_block=STEPS_PER_BLOCK,
     )
-    checkpoints = fit(
-        context,
-        stage="pretrain",
-        key=key,
+    return TrainingPlan(
+        stage=Pretrain.name,
+        key=inputs.training_key,
         loop=pretrain_worker,
-        settings={
-            "initial": initial,
-            "clips": context.path("clips"),
-            "epoch_steps": schedule.epoch_steps,
+        settings=MleSettings(initial=initial, clips=context.clips, epoch_steps=schedule.epoch_steps),
+        identity={
+            "corpus": before[Clips].content_hash,
+            **schedule.identity([store.ids[row] for row in taught]),
         },
-        identity={"corpus": before["clips"]["hash"], **schedule.identity([store.ids[row] for row in taught])},
         total_steps=schedule.steps,
-        workers=workers,
+        workers=config.resources.pretrain_workers,
         cpus=config.resources.cpus_per_pretrain_worker,
         score=SCORE,
         stream=lambda step: store.stream(
@@ -67,14 +135,3 @@ def pretrain(context: RunContext, before: dict[str, Outputs], key: str) -> Outpu
             draw_seed=config.seed if config.pretrain.frame_sampling == "random" else None,
         ),
     )
-    best = keep_best(context, checkpoints, target, SCORE)
-    context.console.print(f"  dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
-    return {"policy_hash": Policy.load(fetch_folder(target)).hash()}
-
-
-def held_out_rows(ids: list[str], share: float, seed: int) -> np.ndarray:
-    """Which training clips pre-training leaves out, so that the policy fails on some that it may use: `(clips,)` bool.
-
-    Decided clip by clip from its id: another clip more or less changes nothing for the others.
-    """
-    return np.array([derive_seed(seed, "held out", clip) / 2**63 < share for clip in ids], dtype=bool)

@@ -3,48 +3,92 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from signdpo.config import Config
 from signdpo.data.clips import read_clips, read_quarantine
 from signdpo.monitoring.drift import REMEDY, REPORTS
-from signdpo.monitoring.progress import read_metrics
-from signdpo.pipeline.negative_examples import picture
-from signdpo.pipeline.stage import Outputs, RunContext
-from signdpo.pipeline.stages.evaluation import SPLITS, SYSTEMS
-from signdpo.report.html import Comparison, ReportData, TranslationExample, render
-from signdpo.storage.files import read_text, write_text
+from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
+from signdpo.pipeline.stages.align import Align
+from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.evaluation import Evaluation
+from signdpo.pipeline.stages.perturber import Perturber
+from signdpo.pipeline.stages.pretrain import Pretrain
+from signdpo.pipeline.stages.translation import REFERENCES, SPLITS, SYSTEMS, read_sentences
+from signdpo.run_context import RunContext
+from signdpo.storage.files import write_text
+from signdpo.training.step_metrics import read_metrics
+
+if TYPE_CHECKING:  # brings matplotlib
+    from signdpo.report.html import Comparison, TranslationExample
 
 PICTURED_CLIPS = 3
 LISTED_TRANSLATIONS = 12
+TOLD_TRANSLATIONS = 3
 
 
-def report(context: RunContext, before: dict[str, Outputs], key: str) -> Outputs:
-    """Write `report.html`; the outputs carry a few example translations for the terminal."""
-    translations = examples(context, before, LISTED_TRANSLATIONS)
-    alignment = read_metrics(context.path("align", "metrics.jsonl"))
-    warning = likelihood_warning(alignment)
-    data = ReportData(
-        title="SignDPO run",
-        facts=_facts(context, before),
-        config=context.config.to_yaml(),
-        quarantine=Counter(record.reason for record in read_quarantine(context.path("clips"))),
-        comparisons=_comparisons(before),
-        pretraining=read_metrics(context.path("pretrain", "metrics.jsonl")),
-        alignment=alignment,
-        negatives=picture(context, before["pretrain"]["policy_hash"], count=PICTURED_CLIPS),
-        negative_statistics=before["align"]["negatives"],
-        translations=translations,
-        warnings=[warning] if warning else [],
-    )
-    write_text(context.path("report.html"), render(data))
-    shown = [{"reference": t.reference, "baseline": t.baseline, "aligned": t.aligned} for t in translations[:3]]
-    return {"examples": shown, "warning": warning}
+class ReportOutputs(StageOutputs):
+    """What the terminal shows of the page.
+
+    Args:
+        examples: a few translations, each a sentence by `reference` and system.
+        warning: what a person should know of the alignment; "" if nothing.
+    """
+
+    examples: list[dict[str, str]]
+    warning: str
 
 
-def likelihood_warning(rows: Sequence[dict[str, Any]]) -> str:
+class Report(Stage[ReportOutputs]):
+    """Writes `report.html`."""
+
+    name = "report"
+    outputs = ReportOutputs
+    builds_on = (Clips, Pretrain, Perturber, Align, Evaluation)
+
+    def purpose(self, config: Config) -> str:
+        return "report.html"
+
+    def reads(self, config: Config) -> Sequence[str]:
+        return ()
+
+    def results(self, before: Results) -> dict[str, Any]:
+        return {stage.name: before.of(stage).model_dump(mode="json") for stage in self.builds_on}
+
+    def work(self, context: RunContext, before: Results, inputs: Inputs) -> ReportOutputs:
+        from signdpo.pipeline.negative_examples import negative_examples
+        from signdpo.report.html import ReportData, render
+
+        translations = examples(context, LISTED_TRANSLATIONS)
+        alignment = read_metrics(context.path(Align.name, "metrics.jsonl"))
+        warning = likelihood_warning(alignment)
+        data = ReportData(
+            title="SignDPO run",
+            facts=_facts(context, before),
+            config=context.config.to_yaml(),
+            quarantine=Counter(record.reason for record in read_quarantine(context.clips)),
+            comparisons=_comparisons(before),
+            pretraining=read_metrics(context.path(Pretrain.name, "metrics.jsonl")),
+            alignment=alignment,
+            negatives=negative_examples(context, before[Pretrain].policy_hash, count=PICTURED_CLIPS),
+            negative_statistics={
+                level: row.model_dump(exclude_none=True) for level, row in before[Align].negatives.items()
+            },
+            translations=translations,
+            warnings=[warning] if warning else [],
+        )
+        write_text(context.path("report.html"), render(data))
+        told = [
+            {"reference": each.reference, "baseline": each.baseline, "aligned": each.aligned}
+            for each in translations[:TOLD_TRANSLATIONS]
+        ]
+        return ReportOutputs(examples=told, warning=warning)
+
+
+def likelihood_warning(rows: Sequence[Mapping[str, Any]]) -> str:
     """A warning if the chosen sentences became less likely than under the reference, else ""."""
     drifts = [row["logps/chosen_drift"] for row in rows[-REPORTS:]]
     drift = float(np.mean(drifts)) if drifts else 0.0
@@ -56,42 +100,43 @@ def likelihood_warning(rows: Sequence[dict[str, Any]]) -> str:
     )
 
 
-def examples(context: RunContext, before: dict[str, Outputs], count: int) -> list[TranslationExample]:
+def examples(context: RunContext, count: int) -> list[TranslationExample]:
     """Dev sentences on which baseline and aligned differ, then others, evenly spaced from short clips to long ones."""
-    ids = read_clips(context.path("clips"), "dev", columns=["id"])["id"].to_pylist()
-    columns = [
-        read_text(context.path("evaluation", f"dev.{name}.txt")).split("\n")[: len(ids)]
-        for name in ("references", *SYSTEMS)
-    ]
+    from signdpo.report.html import TranslationExample
+
+    ids = read_clips(context.clips, "dev", columns=["id"]).column("id").to_pylist()
+    columns = [read_sentences(context, "dev", name) for name in (REFERENCES, *SYSTEMS)]
     rows = [TranslationExample(*row) for row in zip(ids, *columns, strict=True)]
     differing = [row for row in rows if row.baseline != row.aligned]
     pool = differing if len(differing) >= count else sorted(rows, key=lambda row: row.baseline == row.aligned)[:count]
     return [pool[place] for place in np.linspace(0, len(pool) - 1, min(count, len(pool))).astype(int)]
 
 
-def _facts(context: RunContext, before: dict[str, Outputs]) -> dict[str, str]:
-    config, clips = context.config, before["clips"]
+def _facts(context: RunContext, before: Results) -> dict[str, str]:
+    clips = before[Clips]
     return {
-        "corpus": config.corpus.kind,
-        "clips": ", ".join(f"{count} {split}" for split, count in clips["clips"].items()),
-        "refused": str(clips["quarantined"]),
-        "reference policy": before["pretrain"]["policy_hash"],
-        "aligned policy": before["align"]["policy_hash"],
-        "aligned at step": str(before["align"]["step"]),
-        "perturber pairs": str(before["perturber"]["pairs"]),
-        "seed": str(config.seed),
+        "corpus": context.config.corpus.kind,
+        "clips": ", ".join(f"{count} {split}" for split, count in clips.clips.items()),
+        "refused": str(clips.quarantined),
+        "reference policy": before[Pretrain].policy_hash,
+        "aligned policy": before[Align].policy_hash,
+        "aligned at step": str(before[Align].step),
+        "perturber pairs": str(before[Perturber].pairs),
+        "seed": str(context.config.seed),
     }
 
 
-def _comparisons(before: dict[str, Outputs]) -> list[Comparison]:
-    evaluation = before["evaluation"]
+def _comparisons(before: Results) -> list[Comparison]:
+    from signdpo.report.html import Comparison
+
+    evaluation = before[Evaluation]
     return [
         Comparison(
             split=split,
-            sentences=before["clips"]["clips"][split],
-            baseline=evaluation["results"]["baseline"][split],
-            aligned=evaluation["results"]["aligned"][split],
-            significance=evaluation["comparison"][split],
+            sentences=before[Clips].clips[split],
+            baseline=evaluation.results["baseline"][split].to_dict(),
+            aligned=evaluation.results["aligned"][split].to_dict(),
+            significance=evaluation.comparison[split].to_dict(),
         )
         for split in SPLITS
     ]

@@ -137,7 +137,7 @@ def test_statistics_of_batches_add_up_to_those_of_a_run() -> None:
     assert metrics[1]["negatives/accepted/spatial_global"] == 0
     run = run_statistics(metrics)
     assert list(run) == list(LEVELS)
-    assert run["spatial_global"] == pytest.approx(
+    assert run["spatial_global"].model_dump() == pytest.approx(
         {"accepted": 0.75, "masked": 0.25, "redrawn": 0.25, "margin": 2.0, "strength": 0.5}
     )
     assert run["temporal_local"]["margin"] == pytest.approx((30 * 2.0 + 10 * 5.0) / 40)

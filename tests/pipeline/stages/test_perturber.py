@@ -9,7 +9,7 @@ from signdpo.config import ConfigError, PerturberConfig, load_config
 from signdpo.config.negatives import MINING
 from signdpo.data.clips import read_clips
 from signdpo.negatives.sentence.mining import HypothesisMiner
-from signdpo.pipeline.stages.perturber import NoFailuresError, failures_among
+from signdpo.pipeline.stages.perturber import NoFailuresError, Perturber, failures_among
 from signdpo.pipeline.stages.pretrain import held_out_rows
 
 IDS = [f"clip{number}" for number in range(2000)]
@@ -77,5 +77,5 @@ def test_failures_are_mined_in_every_way_and_depend_on_the_clip_alone(small_run:
 
 def test_a_run_keeps_the_failures_it_learned_from(small_run: SmallRun) -> None:
     pairs = pq.read_table(small_run.directory / "perturber" / "pairs" / "pairs.parquet").to_pylist()
-    assert len(pairs) == small_run.outputs["perturber"]["pairs"]
+    assert len(pairs) == small_run.outputs[Perturber].pairs
     assert all(pair["hypothesis"] != pair["reference"] for pair in pairs)

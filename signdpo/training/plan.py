@@ -1,0 +1,117 @@
+"""What a stage hands to a training, and a training to the loop of each worker; light, since Ray's processes read it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import ray.data
+
+from signdpo.config import Config
+from signdpo.training.checkpoint import CheckpointStore
+
+
+@dataclass(frozen=True)
+class MleSettings:
+    """Settings of maximum-likelihood pre-training.
+
+    Args:
+        initial: folder of the untrained policy.
+        clips: folder of the ingested clips.
+        epoch_steps: steps done at the end of each epoch.
+    """
+
+    initial: str
+    clips: str
+    epoch_steps: Sequence[int]
+
+
+@dataclass(frozen=True)
+class PerturberSettings:
+    """Settings of the perturber's fine-tuning.
+
+    Args:
+        policy: folder of the policy, for its tokenizer.
+        pairs: folder of `pairs.parquet` (`reference`, `hypothesis`) and of `texts.parquet` (`text`).
+    """
+
+    policy: str
+    pairs: str
+
+
+@dataclass(frozen=True)
+class DpoSettings:
+    """Settings of the alignment.
+
+    Args:
+        reference: folder of the frozen reference policy, which training starts from.
+        reference_hash: what its weights must hash to.
+        clips: folder of the ingested clips.
+        warm_steps: first steps, which wait for the generators to load their models.
+        epoch_steps: steps done at the end of each epoch.
+        ledger: folder of the ledger.
+        weights: `WeightStore` that generators follow; None where the reference guides them.
+    """
+
+    reference: str
+    reference_hash: str
+    clips: str
+    warm_steps: int
+    epoch_steps: Sequence[int]
+    ledger: str
+    weights: Any = None
+
+
+Settings = MleSettings | PerturberSettings | DpoSettings
+
+
+@dataclass(frozen=True)
+class WorkerRun:
+    """What every loop is given beside its settings.
+
+    Args:
+        config: configuration of the run.
+        threads: threads of torch.
+        total_steps: steps of the whole training.
+        labels: `run` and `stage`, for metrics.
+        identity: what a checkpoint must agree on to be resumed.
+        checkpoints: where checkpoints are.
+    """
+
+    config: Config
+    threads: int
+    total_steps: int
+    labels: Mapping[str, str]
+    identity: Mapping[str, str]
+    checkpoints: CheckpointStore
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """One training of a stage.
+
+    Args:
+        stage: its name; checkpoints lie in a folder of it named after `key`, so other inputs never resume from them.
+        key: hash of what decides the training.
+        loop: function of each worker, which Ray Train calls with `settings` and `run`.
+        settings: settings of the loop.
+        identity: what a checkpoint must agree on to be resumed.
+        total_steps: steps of the whole training.
+        workers: workers in the training group.
+        cpus: CPUs of each worker; also its threads.
+        score: metric to keep the best checkpoint by; None keeps the latest.
+        stream: first step -> the dataset `train` from there on. Called anew whenever the worker group starts, so what a
+            checkpoint has consumed is not made again.
+    """
+
+    stage: str
+    key: str
+    loop: Callable[[dict[str, Any]], None]
+    settings: Settings
+    identity: Mapping[str, str]
+    total_steps: int
+    workers: int
+    cpus: float
+    score: str | None
+    stream: Callable[[int], ray.data.Dataset] | None = None
