@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final, get_args
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from signdpo.ablations.measured_run import Findings, MeasuredRun, new_table
 from signdpo.ablations.ratios import Ratio, ratio_of_means
 from signdpo.config import Guidance, NegativesConfig
 from signdpo.data.clips import keypoints_of
@@ -51,97 +53,122 @@ class Cost:
     over_uniform: Ratio
 
 
-@dataclass
-class Negative:
-    """One perturbed clip `(frames, 69, 3)` of a kind, and what it costs once that is known."""
-
-    clip: int
-    level: str
-    operation: str
-    guidance: str
-    keypoints: Tensor = field(repr=False)
-    area: int
-    changed: int
-    nats: float = 0.0
-    per_token: float = 0.0
-
-
-def score_guidance(
-    policy: Policy,
-    rows: Sequence[Mapping[str, Any]],
-    config: NegativesConfig,
-    max_tokens: int,
-    *,
-    seed: int,
-    draws: int,
-) -> Iterator[int | list[Cost]]:
-    """Compare guidances pair by pair: yields how many clips are done, and in the end a `Cost` for each kind.
+def ablate_guidance(run: MeasuredRun, draws: int, progress: Callable[[int, int], None]) -> Findings:
+    """What guided negatives cost the policy of a run beside those of equal area elsewhere.
 
     Args:
-        policy: in evaluation mode; it gives the salience and is what the negatives should hurt.
-        rows: clips of any corpus.
-        config: operations, strength, and the rule of salience; its own guidance plays no part.
-        max_tokens: `policy.max_text_tokens`.
-        seed: of the negatives.
-        draws: negatives of each kind and guidance a clip.
+        run: of any corpus.
+        draws: negatives of each kind and guidance per clip.
+        progress: called with the number of clips done, and of all clips.
     """
-    negatives: list[Negative] = []
-    donors = _donors(rows[: config.donors])
-    by_length = sorted(range(len(rows)), key=lambda clip: rows[clip]["num_frames"])
+    costs = score_guidance(run, draws, lambda done: progress(done, len(run.rows)))
+    columns = ("operation", "nats", "nats a token", "attention / random")
+    table = new_table("log-probability of the reference lost, 95 % interval over clips", *columns)
+    for level, kinds in itertools.groupby(costs, key=lambda cost: cost.level):
+        table.add_section()
+        table.add_row(f"[bold]{level}")
+        for cost in kinds:
+            nats = " ".join(f"{cost.nats[name]:.2f}" for name in GUIDANCES)
+            per_token = " ".join(f"{cost.per_token[name]:.3f}" for name in GUIDANCES)
+            table.add_row(cost.operation, nats, per_token, str(cost.over_random))
+        table.add_row("area", " ".join(f"{cost.area[name]:.0f}" for name in GUIDANCES))
+    return Findings(
+        table=table,
+        note=f"{run.split}: {len(run.rows)} clips, {draws} draws. In a cell: {', '.join(GUIDANCES)}. Area: joints that "
+        f"may change, summed over frames. A clip counts where an operation changes it under all three.",
+        figures={"costs": [asdict(cost) for cost in costs]},
+        ratios={f"{cost.level}: {cost.operation}": cost.over_random for cost in costs},
+    )
+
+
+def score_guidance(run: MeasuredRun, draws: int, progress: Callable[[int], None]) -> list[Cost]:
+    """Compare guidances pair by pair: a `Cost` for each kind of negative that changes any clip.
+
+    The configured guidance plays no part.
+
+    Args:
+        run: its policy gives the salience and is what the negatives should hurt.
+        draws: negatives of each kind and guidance per clip.
+        progress: called with the number of clips done.
+    """
+    rows, config = run.rows, run.config.negatives
+    kinds = [(level, operation) for level in LOCAL_LEVELS for operation in _weights(config, level)]
+    donors = DonorPool(
+        ids=[str(row["id"]) for row in rows[: config.donors]],
+        texts=[str(row["text"]) for row in rows[: config.donors]],
+        clips=[_clip_of(row) for row in rows[: config.donors]],
+    )
+    measured: list[np.ndarray] = []
+    by_length = sorted(rows, key=lambda row: row["num_frames"])
     for begin in range(0, len(by_length), BATCH):
         batch = by_length[begin : begin + BATCH]
-        negatives += _batch_negatives(policy, rows, batch, config, donors, max_tokens, seed, draws)
-        yield begin + len(batch)
-    kinds = [(level, name) for level in LOCAL_LEVELS for name in (*_weights(config, level), MIXTURE)]
-    yield [cost for kind in kinds if (cost := _cost(negatives, *kind, config)) is not None]
+        measured += _measure(run, batch, kinds, donors, draws)
+        progress(begin + len(batch))
+    table = np.array(measured)  # (clips, kinds, guidances, draws, 4)
+    costs = []
+    for level in LOCAL_LEVELS:
+        weights = _weights(config, level)
+        for operation in (*weights, MIXTURE):
+            chosen = weights if operation == MIXTURE else {operation: 1.0}
+            columns = [kinds.index((level, name)) for name in chosen]
+            costs.append(_cost(level, operation, table[:, columns], np.array(list(chosen.values()))))
+    return [cost for cost in costs if cost is not None]
 
 
 def _weights(config: NegativesConfig, level: str) -> dict[str, float]:
     return {name: weight for name, weight in sorted(config.operations[level].items()) if weight > 0}
 
 
-def _batch_negatives(
-    policy: Policy,
-    rows: Sequence[Mapping[str, Any]],
-    batch: Sequence[int],
-    config: NegativesConfig,
-    donors: DonorPool,
-    max_tokens: int,
-    seed: int,
-    draws: int,
-) -> list[Negative]:
-    """Make and score the negatives of a few clips; their keypoints are dropped."""
+def _clip_of(row: Mapping[str, Any]) -> Tensor:
+    return torch.from_numpy(keypoints_of(row["keypoints"], row["num_frames"]))
+
+
+def _measure(
+    run: MeasuredRun, rows: Sequence[Mapping[str, Any]], kinds: Sequence[tuple[str, str]], donors: DonorPool, draws: int
+) -> list[np.ndarray]:
+    """Make and score the negatives of a few clips: of each clip `(kinds, guidances, draws, 4)`.
+
+    The last axis holds nats lost, nats lost per token, area, and joints changed.
+    """
+    policy, config = run.policy, run.config
     device = policy.model.device
-    clips = [torch.from_numpy(keypoints_of(rows[clip]["keypoints"], rows[clip]["num_frames"])) for clip in batch]
-    labels = tokenize(policy.tokenizer, [rows[clip]["text"] for clip in batch], max_tokens=max_tokens).to(device)
+    clips = [_clip_of(row) for row in rows]
+    texts = [str(row["text"]) for row in rows]
+    labels = tokenize(policy.tokenizer, texts, max_tokens=config.policy.max_text_tokens).to(device)
     keypoints, mask = (tensor.to(device) for tensor in pad_clips(clips))
     eos_id = policy.tokenizer.eos_token_id
-    salience = measure_salience(policy.model, keypoints, mask, labels, config.salience, eos_id)
+    salience = measure_salience(policy.model, keypoints, mask, labels, config.negatives.salience, eos_id)
     clean = _logps(policy, clips, labels)
     result = []
-    for place, (clip, index) in enumerate(zip(clips, batch, strict=True)):
+    for place, (clip, row) in enumerate(zip(clips, rows, strict=True)):
         frames, parts = salience.frames[place, : len(clip)].cpu(), salience.parts[place].cpu()
-        identity = (str(rows[index]["id"]), str(rows[index]["text"]))
         made = []
         for draw in range(draws):
-            source = ClipToPerturb(*identity, clip, frames, parts, (seed, draw, identity[0]), donors)
-            made += _negatives_of(index, source, config)
-        scored = _logps(policy, [each.keypoints for each in made], labels[place : place + 1].expand(len(made), -1))
+            seed = (config.seed, draw, str(row["id"]))
+            source = ClipToPerturb(str(row["id"]), texts[place], clip, frames, parts, seed, donors)
+            made += [(draw, *negative) for negative in _negatives(source, config.negatives)]
+        perturbed = [negative[-1] for negative in made]
+        scored = _logps(policy, perturbed, labels[place : place + 1].expand(len(made), -1))
         tokens = int((labels[place] != IGNORED).sum())
-        for negative, logp in zip(made, scored.tolist(), strict=True):
-            negative.nats = float(clean[place]) - logp
-            negative.per_token = negative.nats / tokens
-            negative.keypoints = clip.new_empty(0)
-        result += made
+        measured = np.zeros((len(kinds), len(GUIDANCES), draws, 4))
+        for (draw, level, operation, guidance, size, wrong), logp in zip(made, scored.tolist(), strict=True):
+            nats = float(clean[place]) - logp
+            changed = int((wrong != clip).any(-1).sum())
+            kind = kinds.index((level, operation))
+            measured[kind, GUIDANCES.index(guidance), draw] = nats, nats / tokens, size, changed
+        result.append(measured)
     return result
 
 
-def _negatives_of(index: int, source: ClipToPerturb, config: NegativesConfig) -> list[Negative]:
-    """One negative of each kind and guidance; guidances meet the same randomness of the operation."""
+def _negatives(source: ClipToPerturb, config: NegativesConfig) -> Iterator[tuple[str, str, Guidance, int, Tensor]]:
+    """One negative of each kind and guidance; guidances meet the same randomness of the operation.
+
+    Yields:
+        Level, operation, guidance, area of the region, and keypoints `(frames, 69, 3)`.
+    """
     clip, seed = source.keypoints, source.seed
     present = clip[..., 2] > 0
     donor = source.donors.draw(source.clip, source.text, generator(*seed, "donor"))
-    made = []
     for level in LOCAL_LEVELS:
         strength = config.strength[level]
         for guidance in GUIDANCES:
@@ -150,17 +177,7 @@ def _negatives_of(index: int, source: ClipToPerturb, config: NegativesConfig) ->
             region = region_of(level, source.frame_salience, source.part_salience, present, guided, where)
             for name in _weights(config, level):
                 keypoints = perturb(clip, name, region, strength, generator(*seed, level, name), donor).half().float()
-                changed = int((keypoints != clip).any(-1).sum())
-                made.append(Negative(index, level, name, guidance, keypoints, area(region, present), changed))
-    return made
-
-
-def _donors(rows: Sequence[Mapping[str, Any]]) -> DonorPool:
-    return DonorPool(
-        ids=[str(row["id"]) for row in rows],
-        texts=[str(row["text"]) for row in rows],
-        clips=[torch.from_numpy(keypoints_of(row["keypoints"], row["num_frames"])) for row in rows],
-    )
+                yield level, name, guidance, area(region, present), keypoints
 
 
 @torch.no_grad()
@@ -169,26 +186,22 @@ def _logps(policy: Policy, clips: Sequence[Tensor], labels: Tensor) -> Tensor:
     return policy.model.logps(policy.model.encode(keypoints, mask), labels).cpu()
 
 
-def _cost(negatives: Sequence[Negative], level: str, operation: str, config: NegativesConfig) -> Cost | None:
-    """Of one kind; none if no clip is changed by it under every guidance."""
-    weights = _weights(config, level)
-    chosen = weights if operation == MIXTURE else {operation: 1.0}
-    # (clip, operation) -> guidance -> [nats, per token, area, changed] of each draw
-    table: dict[tuple[int, str], dict[str, list[tuple[float, ...]]]] = {}
-    for each in negatives:
-        if each.level == level and each.operation in chosen:
-            row = (each.nats, each.per_token, each.area, each.changed)
-            table.setdefault((each.clip, each.operation), {}).setdefault(each.guidance, []).append(row)
-    clips: dict[int, list[np.ndarray]] = {}
-    for (clip, name), guided in table.items():
-        draws = np.array([guided[guidance] for guidance in GUIDANCES])  # (guidances, draws, 4)
-        paired = (draws[..., 3] > 0).all(axis=0)
-        if paired.any():
-            clips.setdefault(clip, []).append(np.r_[chosen[name], draws[:, paired].mean(axis=1).ravel()])
-    if not clips:
+def _cost(level: str, operation: str, measured: np.ndarray, weights: np.ndarray) -> Cost | None:
+    """The cost of one kind, or of several by their weights; none if no clip is changed under every guidance.
+
+    Args:
+        level, operation: names of the kind.
+        measured: `(clips, kinds, guidances, draws, 4)`, see `_measure`.
+        weights: `(kinds,)`.
+    """
+    paired = (measured[..., 3] > 0).all(axis=2)  # (clips, kinds, draws)
+    used = weights * paired.any(axis=-1)  # (clips, kinds)
+    clips = used.any(axis=1)
+    if not clips.any():
         return None
-    means = np.array([np.average(each, axis=0, weights=np.array(each)[:, 0])[1:] for each in clips.values()])
-    means = means.reshape(len(means), len(GUIDANCES), 4)  # (clips, guidances, 4)
+    share = used[..., None] * paired / np.maximum(paired.sum(axis=-1, keepdims=True), 1)  # of each draw in its clip
+    share, measured = share[clips] / used[clips].sum(axis=1)[:, None, None], measured[clips]
+    means = np.einsum("ckd,ckgdx->cgx", share, measured)  # (clips, guidances, 4)
     nats, per_token, areas, changed = (
         dict(zip(GUIDANCES, column.tolist(), strict=True)) for column in means.mean(axis=0).T
     )

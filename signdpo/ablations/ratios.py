@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -22,9 +21,6 @@ class Ratio:
 
     def __str__(self) -> str:
         return f"{self.value:.2f} ({self.low:.2f}–{self.high:.2f})"
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
 
 
 def ratio_of_means(numerators: ArrayLike, denominators: ArrayLike, *, seed: int = 12345) -> Ratio:

@@ -12,16 +12,16 @@ best; it is reported beside its ceiling.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
 
+from signdpo.ablations.measured_run import Findings, MeasuredRun, new_table
 from signdpo.ablations.ratios import Ratio, ratio_of_means
-from signdpo.config import SalienceConfig
+from signdpo.config import ConfigError, SalienceConfig
 from signdpo.corpora.synthetic.lexicon import (
     SIGNS,
     Sign,
@@ -31,11 +31,62 @@ from signdpo.corpora.synthetic.lexicon import (
 )
 from signdpo.data.clips import keypoints_of
 from signdpo.models.batch import pad_clips, tokenize
-from signdpo.models.policy import Policy
 from signdpo.negatives.skeleton.salience import Salience, measure_salience
 from signdpo.skeleton.layout import PARTS
 
 BATCH: Final = 32
+# One thing changed at a time from what the run is configured to do.
+CHANGES: Final[tuple[dict[str, str], ...]] = (
+    {},
+    *({"layers": layers} for layers in ("all", "last")),
+    *({key: reduction} for key in ("heads", "tokens") for reduction in ("mean", "max")),
+    *({"weighting": weighting} for weighting in ("none", "gradient")),
+    *({"parts": parts} for parts in ("freeze", "gradient")),
+)
+
+
+def ablate_salience(run: MeasuredRun, progress: Callable[[int, int], None]) -> Findings:
+    """How far above chance salience is, as the run is configured and with one thing changed at a time.
+
+    Args:
+        run: on the synthetic corpus.
+        progress: called with the number of questions answered, and of all questions.
+    """
+    found = contrasts(run.rows)
+    rules = _rules(run.config.negatives.salience)
+    questions = len(found) + len(run.rows)
+    columns = ("rule", "frames", "parts", "parts over a constant answer")
+    table = new_table("times chance, 95 % interval over clips", *columns)
+    scores: dict[str, SalienceScores] = {}
+    for rule, settings in rules.items():
+
+        def show(done: int, before: int = len(scores) * questions) -> None:
+            progress(before + done, len(rules) * questions)
+
+        scores[rule] = each = score_salience(run, found, settings, show)
+        table.add_row(rule, *map(str, (each.frames, each.parts, each.parts_over_constant)))
+    default = next(iter(scores.values()))
+    return Findings(
+        table=table,
+        note=f"{run.split}: {len(run.rows)} clips, {len(found)} contrasts with minimal pairs in {default.frames.clips} "
+        "of them. Frames: salience of a sign's words on the frames in which it differs from its partner. Parts: on "
+        "the parts in which it does. The whole sentence's salience on all signs, as configured: "
+        f"{default.sentence} times chance, of {default.ceiling:.2f} that are possible.",
+        figures={"rules": {rule: asdict(each) for rule, each in scores.items()}, "contrasts": len(found)},
+        ratios={
+            f"{name}, {rule}": getattr(each, name) for name in ("frames", "parts") for rule, each in scores.items()
+        },
+    )
+
+
+def _rules(configured: SalienceConfig) -> dict[str, SalienceConfig]:
+    """The configured rule, and each that differs from it in one key."""
+    found = {}
+    for change in CHANGES:
+        changed = configured.model_copy(update=change)
+        if not change or changed != configured:
+            found[", ".join(f"{key}={value}" for key, value in change.items()) or "as configured"] = changed
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,7 +116,7 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> list[Contrast]:
         rows: of `read_clips`, as dicts.
 
     Raises:
-        ValueError: if a clip has no gloss spans, or glosses of another corpus.
+        ConfigError: if a clip has no gloss spans, or glosses of another corpus.
     """
     partners: dict[str, list[Sign]] = {}
     for first, second in minimal_pairs():
@@ -74,7 +125,7 @@ def contrasts(rows: Sequence[Mapping[str, Any]]) -> list[Contrast]:
     found = []
     for index, row in enumerate(rows):
         if not len(row["gloss_spans"]) or not set(row["gloss"]) <= SIGNS.keys():
-            raise ValueError(f"clip {row['id']} is not of the synthetic corpus: only that says what tells signs apart")
+            raise ConfigError(f"clip {row['id']} is not of the synthetic corpus: only that says what tells signs apart")
         for gloss in dict.fromkeys(row["gloss"]):
             words = _words_of(SIGNS[gloss], row["text"])
             if words is None:  # the pronoun of a question, for one, may be another word than its sign's
@@ -121,63 +172,47 @@ class SalienceScores:
 
 
 def score_salience(
-    policy: Policy,
-    rows: Sequence[Mapping[str, Any]],
-    found: Sequence[Contrast],
-    config: SalienceConfig,
-    max_tokens: int,
-) -> Iterator[int | SalienceScores]:
-    """Measure salience under one rule: yields how many questions are answered, and in the end the scores.
+    run: MeasuredRun, found: Sequence[Contrast], rule: SalienceConfig, progress: Callable[[int], None]
+) -> SalienceScores:
+    """Measure salience under one rule.
 
     Args:
-        policy: in evaluation mode.
-        rows: clips of the synthetic corpus.
-        found: their `contrasts`.
-        config: the rule.
-        max_tokens: `policy.max_text_tokens`.
+        run: on the synthetic corpus.
+        found: the `contrasts` of its clips.
+        rule: how salience is measured.
+        progress: called with the number of questions answered: one for each contrast, one for each clip.
     """
+    rows = run.rows
     questions: list[tuple[int, slice | None]] = [(each.clip, each.words) for each in found]
     questions += [(index, None) for index in range(len(rows))]
     answers: list[tuple[np.ndarray, np.ndarray]] = [(np.empty(0), np.empty(0))] * len(questions)
     by_length = sorted(range(len(questions)), key=lambda question: rows[questions[question][0]]["num_frames"])
     for begin in range(0, len(by_length), BATCH):
         batch = by_length[begin : begin + BATCH]
-        salience = _ask(policy, rows, [questions[question] for question in batch], config, max_tokens)
+        salience = _ask(run, [questions[question] for question in batch], rule)
         for place, question in enumerate(batch):
             length = rows[questions[question][0]]["num_frames"]
             answers[question] = salience.frames[place, :length].numpy(), salience.parts[place].numpy()
-        yield begin + len(batch)
-    yield _scores(rows, found, answers)
+        progress(begin + len(batch))
+    return _scores(rows, found, answers)
 
 
-def _ask(
-    policy: Policy,
-    rows: Sequence[Mapping[str, Any]],
-    questions: Sequence[tuple[int, slice | None]],
-    config: SalienceConfig,
-    max_tokens: int,
-) -> Salience:
-    clips = [torch.from_numpy(keypoints_of(rows[clip]["keypoints"], rows[clip]["num_frames"])) for clip, _ in questions]
-    texts = [rows[clip]["text"] for clip, _ in questions]
-    labels = tokenize(policy.tokenizer, texts, max_tokens=max_tokens)
-    focus = torch.ones_like(labels, dtype=torch.bool)
-    for row, (text, (_, words)) in enumerate(zip(texts, questions, strict=True)):
+def _ask(run: MeasuredRun, questions: Sequence[tuple[int, slice | None]], rule: SalienceConfig) -> Salience:
+    """Salience of clips, asked about a stretch of the sentence or about all of it."""
+    policy, rows = run.policy, [run.rows[clip] for clip, _ in questions]
+    labels = tokenize(policy.tokenizer, [row["text"] for row in rows], max_tokens=run.config.policy.max_text_tokens)
+    focus = torch.ones_like(labels, dtype=torch.bool)  # (questions, tokens)
+    for place, (row, (_, words)) in enumerate(zip(rows, questions, strict=True)):
         if words is not None:
-            focus[row] = _tokens_of(policy, text, words, labels.shape[1])
-    device = policy.model.device
-    keypoints, mask = (tensor.to(device) for tensor in pad_clips(clips))
-    salience = measure_salience(
-        policy.model, keypoints, mask, labels.to(device), config, policy.tokenizer.eos_token_id, focus.to(device)
-    )
+            offsets = policy.tokenizer(row["text"], return_offsets_mapping=True)["offset_mapping"][: labels.shape[1]]
+            spelled = [begin < words.stop and end > words.start for begin, end in offsets]
+            focus[place] = False
+            focus[place, : len(spelled)] = torch.tensor(spelled)
+    clips = pad_clips([keypoints_of(row["keypoints"], row["num_frames"]) for row in rows])
+    keypoints, mask, labels, focus = (tensor.to(policy.model.device) for tensor in (*clips, labels, focus))
+    eos_id = policy.tokenizer.eos_token_id
+    salience = measure_salience(policy.model, keypoints, mask, labels, rule, eos_id, focus)
     return Salience(salience.frames.cpu(), salience.parts.cpu())
-
-
-def _tokens_of(policy: Policy, text: str, words: slice, length: int) -> Tensor:
-    """`(length,)` bool, the tokens that spell a stretch of the text."""
-    offsets = policy.tokenizer(text, return_offsets_mapping=True)["offset_mapping"][:length]
-    spelled = torch.zeros(length, dtype=torch.bool)
-    spelled[: len(offsets)] = torch.tensor([begin < words.stop and end > words.start for begin, end in offsets])
-    return spelled
 
 
 def _scores(

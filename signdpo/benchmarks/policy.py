@@ -36,6 +36,7 @@ MT5: Final[Mapping[str, Mapping[str, int]]] = {
     "mt5-large": {"d_model": 1024, "d_ff": 2816, "num_layers": 24, "num_decoder_layers": 24, "num_heads": 16},
 }
 MT5_VOCABULARY: Final = 250112
+EOS_ID: Final = 1
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,7 @@ def _random_policy(config: Config) -> SignTranslator:
         min_new_tokens=config.evaluation.max_new_tokens,  # random weights would end a sentence anywhere
         decoder_start_token_id=0,
         pad_token_id=0,
-        eos_token_id=1,
+        eos_token_id=EOS_ID,
     )
     return model
 
@@ -140,7 +141,7 @@ def _measure(
     labels = torch.randint(2, model.language_model.config.vocab_size, (2, size, tokens), generator=generator).to(device)
     forward, trained = STEPS[stage]
     model.train(stage == "pretrain").requires_grad_(trained)  # alignment runs without dropout
-    work = forward(model, Batch(config, clips, mask, labels))
+    batch = Batch(config, clips, mask, labels)
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-6) if trained else None
     if device.type == "cuda":
         torch.cuda.empty_cache()
@@ -152,7 +153,7 @@ def _measure(
         if count == WARM_UP:
             began = _now(device)
         with autocast(device, precision):
-            result = work()
+            result = forward(model, batch)
         if optimizer is not None:
             optimizer.zero_grad(set_to_none=True)
             result.backward()
@@ -169,32 +170,27 @@ def _now(device: torch.device) -> float:
     return time.perf_counter()
 
 
-def _pretrain(model: SignTranslator, batch: Batch) -> Callable[[], Tensor]:
+def _pretrain(model: SignTranslator, batch: Batch) -> Tensor:
     step = LikelihoodStep(model, label_smoothing=batch.config.pretrain.label_smoothing)
-    return lambda: step(batch.clips[0], batch.mask, batch.labels[0])
+    return step(batch.clips[0], batch.mask, batch.labels[0])
 
 
-def _align(model: SignTranslator, batch: Batch) -> Callable[[], Tensor]:
-    step = PreferenceStep(model)
-
-    def loss() -> Tensor:
-        scores = step(batch.clips, batch.mask, batch.labels)
-        return scores[1:].mean() - scores[0].mean()
-
-    return loss
+def _align(model: SignTranslator, batch: Batch) -> Tensor:
+    scores = PreferenceStep(model)(batch.clips, batch.mask, batch.labels)
+    return scores[1:].mean() - scores[0].mean()
 
 
-def _salience(model: SignTranslator, batch: Batch) -> Callable[[], Tensor]:
-    config = batch.config.negatives.salience
-    return lambda: measure_salience(model, batch.clips[0], batch.mask, batch.labels[0], config, 1).frames
+def _salience(model: SignTranslator, batch: Batch) -> Tensor:
+    rule = batch.config.negatives.salience
+    return measure_salience(model, batch.clips[0], batch.mask, batch.labels[0], rule, EOS_ID).frames
 
 
-def _translate(model: SignTranslator, batch: Batch) -> Callable[[], Tensor]:
-    return lambda: model.translate(batch.clips[0], batch.mask)
+def _translate(model: SignTranslator, batch: Batch) -> Tensor:
+    return model.translate(batch.clips[0], batch.mask)
 
 
 # stage -> its forward pass, and whether weights are trained by it
-STEPS: Final[Mapping[str, tuple[Callable[[SignTranslator, Batch], Callable[[], Tensor]], bool]]] = {
+STEPS: Final[Mapping[str, tuple[Callable[[SignTranslator, Batch], Tensor], bool]]] = {
     "pretrain": (_pretrain, True),
     "align": (_align, True),
     "salience": (_salience, False),

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from signdpo.benchmarks.ingest import ingest
 from signdpo.benchmarks.measurement import Figures
@@ -12,19 +11,10 @@ from signdpo.benchmarks.preprocess import preprocess
 from signdpo.benchmarks.search import TRIALS, search
 
 
-@dataclass(frozen=True)
-class Benchmark:
-    """One benchmark.
-
-    Args:
-        run: clips, frames -> its figures.
-        description: a line for `--help`.
-        clips: how many by default.
-    """
-
-    run: Callable[[int, int], Figures]
+class Benchmark(NamedTuple):
+    run: Callable[[int, int], Figures]  # of so many clips of so many frames
     description: str
-    clips: int
+    clips: int  # by default
 
 
 BENCHMARKS: Final[Mapping[str, Benchmark]] = {

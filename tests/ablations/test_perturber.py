@@ -1,21 +1,13 @@
 """`jobs/ablate.py perturber` on files in the format of the Uni-Sign release."""
 
-import sys
 from pathlib import Path
 
 import pytest
+from support.jobs import load_job
 
-JOBS = Path(__file__).resolve().parents[2] / "jobs"
+from signdpo.ablations.perturber import halves, read_failures
 
-
-@pytest.fixture
-def ablate(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(JOBS))
-    import ablate
-
-    yield ablate
-    for name in ("ablate", "ablate_perturber"):
-        sys.modules.pop(name, None)
+ablate = load_job("ablate").main
 
 
 @pytest.fixture
@@ -31,10 +23,12 @@ def predictions(tmp_path: Path) -> Path:
 
 
 def test_the_table_compares_rules_and_model_with_the_other_half(
-    ablate, predictions: Path, capsys: pytest.CaptureFixture[str]
+    predictions: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     options = ["perturber", "--predictions", str(predictions), "--corpus", "tiny"]
-    assert ablate.main([*options, "--copy-epochs", "1", "--epochs", "2", "--batch-size", "4", "--d-model", "16"]) == 0
+    small = ("copy_epochs=1", "epochs=2", "batch_size=4", "d_model=16")
+    settings = [f"--set=negatives.perturber.{setting}" for setting in small]
+    assert ablate([*options, *settings]) == 0
     printed = capsys.readouterr().out
     assert "9 failures to learn from, 10 to compare with" in printed
     for title in ("real, first half", "rules at", "learned, edits", "mean distance", "with unknown words"):
@@ -43,16 +37,14 @@ def test_the_table_compares_rules_and_model_with_the_other_half(
     assert [cell.strip() for cell in copies.split("│")[2:-1]] == ["0"] * 5
 
 
-def test_no_reference_is_in_both_halves(ablate, predictions: Path) -> None:
-    import ablate_perturber
-
-    pairs = ablate_perturber.read_failures(predictions, "tiny")
+def test_no_reference_is_in_both_halves(predictions: Path) -> None:
+    pairs = read_failures(str(predictions), "tiny")
     assert len(pairs) == 19
-    first, second = ablate_perturber.halves(pairs * 2, seed=1)
+    first, second = halves(pairs * 2, seed=1)
     assert not {right for right, _ in first} & {right for right, _ in second}
     assert len(first) + len(second) == 38
 
 
-def test_files_that_are_not_there_are_named(ablate, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert ablate.main(["perturber", "--predictions", str(tmp_path), "--corpus", "none"]) == 2
-    assert "none.dev.refs.txt: there is no such file" in capsys.readouterr().err
+def test_files_that_are_not_there_are_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert ablate(["perturber", "--predictions", str(tmp_path), "--corpus", "none"]) == 2
+    assert "none.dev.refs.txt: there is no such file" in capsys.readouterr().out
