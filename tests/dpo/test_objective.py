@@ -1,6 +1,7 @@
 """The objective: every number here was worked out by hand."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -56,6 +57,12 @@ def test_unknown_loss_is_refused() -> None:
 def test_label_smoothing_is_refused_where_it_means_nothing(loss: str) -> None:
     with pytest.raises(ConfigError, match=rf"dpo\.label_smoothing=0\.1 means nothing to dpo\.loss={loss}"):
         loss_of(DpoConfig(loss=loss, label_smoothing=0.1))
+
+
+def test_length_normalisation_is_refused_where_it_means_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(LOSSES, "sums", replace(LOSSES["sigmoid"], length_normalize=False))
+    with pytest.raises(ConfigError, match=r"dpo\.length_normalize=true means nothing to dpo\.loss=sums"):
+        loss_of(DpoConfig(loss="sums", length_normalize=True))
 
 
 def batch_of_one(**settings: object) -> tuple[float, dict[str, float]]:

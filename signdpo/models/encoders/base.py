@@ -16,7 +16,7 @@ ENCODERS: Final[dict[str, str]] = {"st_gcn": "signdpo.models.encoders.st_gcn:StG
 class SkeletonEncoder(nn.Module, ABC):
     """Clips of keypoints -> a sequence of vectors of the language model's width.
 
-    Everything else relies on five promises; `docs/extending.md` has a test of them.
+    Everything else relies on five promises, which `tests/docs/test_extending.py` checks:
 
     1. Padding changes nothing: in evaluation mode a clip is encoded alike in any batch, whatever lies in padded frames.
     2. Position `p` begins at frame `p * stride`, and is real where that frame is.
