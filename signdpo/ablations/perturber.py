@@ -18,7 +18,7 @@ from rich.table import Table
 from signdpo.ablations.failures import STATISTICS, distances, failure_statistics
 from signdpo.ablations.measured_run import new_table
 from signdpo.config import ConfigError, PerturberConfig
-from signdpo.corpora.unpickling import load_pickle
+from signdpo.corpora.restricted_pickle import load_pickle
 from signdpo.evaluation.text_files import read_sentences
 from signdpo.models.tokenizer import train_tokenizer
 from signdpo.negatives.sentence.perturber import Perturber

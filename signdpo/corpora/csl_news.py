@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 from signdpo.config import ConfigError, CorpusConfig
 from signdpo.corpora.pose_pickle import read_pose
-from signdpo.corpora.source import Entry, with_files
-from signdpo.corpora.unpickling import MEBIBYTE
+from signdpo.corpora.restricted_pickle import MEBIBYTE
+from signdpo.corpora.source import Entry, text_of, with_files
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.storage.files import absolute, join, read_bytes
 
 LABELS: Final = "CSL_News_Labels.json"
 POSES: Final = "pose_format"
 MAX_LABELS_BYTES: Final = 1024 * MEBIBYTE
-MAX_ITEM_BYTES: Final = 64 * 1024
-# An item with all its keys has 33 bytes before it says anything: a file of shorter ones only fills the memory.
-MIN_ITEM_BYTES: Final = 33
-
-_BEGINNING: Final = re.compile(rb"(?:\xef\xbb\xbf)?\s*\[\s*")
-# An object without objects or lists in it, and what follows it. Nothing here ever backtracks.
-_ITEM: Final = re.compile(rb'(\{(?:[^"{}\[\]]++|"(?:[^"\\]++|\\.)*+")*+\})\s*+(,\s*+|\]\s*+\Z)', re.DOTALL)
+MIN_ITEM_BYTES: Final = 16  # of an object or a list: a file of shorter ones only fills the memory
+KEYS: Final = ("video", "pose", "text")
 
 
 class CslNewsSource:
@@ -65,13 +58,16 @@ class CslNewsSource:
                 f"check corpus.root={self.root} or set corpus.labels"
             ) from error
         try:
-            items = list(_items(content))
+            items = _parsed(content)
         except BadClipError as error:
             raise BadClipError(f"{self.labels} is not a list of video, pose and text: {error}") from error
         train = int(len(items) * 0.99)
         dev = train + (len(items) - train) // 2
         first, last = {"train": (0, train), "dev": (train, dev), "test": (dev, len(items))}[split]
-        entries = [_entry(index, split, items[index]) for index in range(first, last)]
+        entries = [
+            Entry(id=video or pose or f"item {index}", split=split, location=pose, text=text)
+            for index, (video, pose, text) in enumerate(items[first:last], start=first)
+        ]
         return with_files(entries, join(self.root, POSES), str)
 
     def read(self, entry: Entry) -> Clip:
@@ -86,38 +82,17 @@ class CslNewsSource:
         return Clip(entry.id, entry.text, keypoints, signer=entry.signer)
 
 
-def _items(content: bytes) -> Iterator[bytes]:
-    """The items of the list, each still JSON. Raises `BadClipError` where it is no list of flat objects.
-
-    The list of the whole corpus has 700,000 items: parsed as one, it takes several times the memory of the file.
-    """
+def _parsed(content: bytes) -> list[tuple[str, str, str]]:
+    """Video, pose and text of each item. Raises `BadClipError` where it is no list of objects."""
     if len(content) > MAX_LABELS_BYTES:
         raise BadClipError(f"it is larger than {MAX_LABELS_BYTES / MEBIBYTE:.0f} MiB")
-    if content.count(b"{") * MIN_ITEM_BYTES > len(content) + MIN_ITEM_BYTES:
+    if (content.count(b"{") + content.count(b"[")) * MIN_ITEM_BYTES > len(content) + 2 * MIN_ITEM_BYTES:
         raise BadClipError(f"its items take less than {MIN_ITEM_BYTES} bytes each")
-    beginning = _BEGINNING.match(content)
-    position = beginning.end() if beginning else 0
-    if beginning and content[position:].strip() == b"]":
-        return
-    item = None
-    while item is None or item[2].startswith(b","):
-        item = _ITEM.match(content, position)
-        if beginning is None or item is None or len(item[1]) > MAX_ITEM_BYTES:
-            found = content[position : position + 40].decode(errors="replace")
-            raise BadClipError(f"byte {position} begins with {found!r}")
-        yield item[1]
-        position = item.end()
-
-
-def _entry(index: int, split: str, item: bytes) -> Entry:
     try:
-        label = json.loads(item)
-    except ValueError:
-        label = {}
-    video, pose, text = (_text(label.get(key)) for key in ("video", "pose", "text"))
-    return Entry(id=video or pose or f"item {index}", split=split, location=pose, text=text)
-
-
-def _text(value: Any) -> str:
-    # No file that we write could hold half a character, which JSON's escapes can make.
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
+        # The list of the whole corpus has 700,000 items: as tuples they take half the memory.
+        items = json.loads(content, object_hook=lambda item: tuple(text_of(item.get(key)) for key in KEYS))
+    except (ValueError, RecursionError) as error:
+        raise BadClipError(str(error)) from error
+    if not isinstance(items, list) or not all(isinstance(item, tuple) for item in items):
+        raise BadClipError("it holds something else")
+    return items

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import replace
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import numpy as np
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.labels import locate, path_of, read_labels
-from signdpo.corpora.source import Entry, clip_file, with_files
+from signdpo.corpora.source import MAX_CLIP_FRAMES, Entry, clip_file, with_files
 from signdpo.corpora.splits import HELD_OUT, hold_out
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.storage.files import absolute, join
-
-MAX_CLIP_FRAMES: Final = 100_000  # an hour at 25 frames a second: no sentence, and more than should be stacked
-MAX_CLIP_BYTES: Final = 256 * 1024**2
 
 
 class LabelledSource(ABC):

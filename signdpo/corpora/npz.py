@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 import zipfile
-from typing import Any, BinaryIO, Final
+from typing import BinaryIO, Final
 
 import fsspec
 import numpy as np
 
-from signdpo.corpora.labelled import MAX_CLIP_BYTES, LabelledSource, frames_of
+from signdpo.corpora.labelled import LabelledSource, frames_of
+from signdpo.corpora.source import MAX_CLIP_BYTES
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import BY_NUM_JOINTS, to_layout
 
 CONFIDENCES: Final = ("confidence", "scores")
 MAX_DIRECTORY_BYTES: Final = 1024**2  # of a zip archive's own list of what it holds
+_MEMBER: Final = b"PK\3\4"
 _END_OF_ARCHIVE: Final = b"PK\5\6"
 _END_BYTES: Final = 22
 _ZIP64_LOCATOR: Final = b"PK\6\7"
 _LOCATOR_BYTES: Final = 20
+
+_HEADERS: Final = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
 
 class NpzSource(LabelledSource):
@@ -73,14 +77,17 @@ def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
     """`keypoints` and the confidences of a file. Sizes are compared with what is there before anything is unpacked."""
     _check_directory(file)
     try:
-        with zipfile.ZipFile(file) as archive:
-            members = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            if "keypoints" not in members:
-                raise BadClipError(f"there is no array keypoints, found {', '.join(sorted(members)[:8]) or 'nothing'}")
-            wanted = {name: members[name] for name in ("keypoints", *CONFIDENCES) if name in members}
-            if sum(info.file_size for info in wanted.values()) > MAX_CLIP_BYTES:
+        with np.load(file, allow_pickle=False) as loaded:
+            members = {info.filename: info for info in loaded.zip.infolist()}
+            if "keypoints.npy" not in members:
+                found = ", ".join(sorted(name.removesuffix(".npy") for name in members)[:8])
+                raise BadClipError(f"there is no array keypoints, found {found or 'nothing'}")
+            wanted = [name for name in ("keypoints", *CONFIDENCES) if f"{name}.npy" in members]
+            if sum(members[f"{name}.npy"].file_size for name in wanted) > MAX_CLIP_BYTES:
                 raise BadClipError(f"the arrays take more than {MAX_CLIP_BYTES / 1024**2:.0f} MiB")
-            return {name: _read_array(archive, info) for name, info in wanted.items()}
+            for name in wanted:
+                _check_header(loaded.zip, members[f"{name}.npy"])
+            return {name: loaded[f"{name}.npy"] for name in wanted}
     except BadClipError:
         raise
     except Exception as error:  # a file made to hurt fails in ways that no list of exceptions covers
@@ -88,38 +95,28 @@ def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
 
 
 def _check_directory(file: BinaryIO) -> None:
-    """Refuse an archive that lists more than a few arrays: the list is read whole. Raises `BadClipError`."""
-    size = file.seek(0, 2)
-    file.seek(max(size - _END_BYTES - _LOCATOR_BYTES, 0))
+    """Refuse what is no archive, and one that lists more than a few arrays: the list is read whole."""
+    begins = file.read(len(_MEMBER))
+    file.seek(max(file.seek(0, 2) - _END_BYTES - _LOCATOR_BYTES, 0))
     tail = file.read()
+    file.seek(0)
     end = tail[-_END_BYTES:]
-    if not end.startswith(_END_OF_ARCHIVE):
+    if begins not in (_MEMBER, _END_OF_ARCHIVE) or not end.startswith(_END_OF_ARCHIVE):
         raise BadClipError("this is no .npz file as numpy writes them, or it is cut off")
     if tail.startswith(_ZIP64_LOCATOR) or int.from_bytes(end[12:16], "little") > MAX_DIRECTORY_BYTES:
         raise BadClipError("the .npz file lists too many arrays")
 
 
-def _read_array(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> np.ndarray:
-    """One numeric array, once its header is known to claim what the archive holds."""
+def _check_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:
+    """Refuse an array of anything but numbers, or one that claims more than the archive holds."""
     if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise BadClipError(f"{info.filename} is compressed in a way numpy does not write")
     with archive.open(info) as member:
-        shape, is_fortran, dtype = _read_npy_header(member)
+        if (version := np.lib.format.read_magic(member)) not in _HEADERS:
+            raise BadClipError(f"an array in version {version} of numpy's format, known are (1, 0) and (2, 0)")
+        shape, _, dtype = _HEADERS[version](member)
         claimed, there = math.prod(shape) * dtype.itemsize, info.file_size - member.tell()
-        if dtype.kind not in "fiu":
-            raise BadClipError(f"{info.filename} holds {dtype}, expected numbers")
-        if claimed != there:
-            raise BadClipError(f"{info.filename} claims {claimed} bytes of shape {shape}, but {there} are there")
-        content = member.read(claimed)
-    if len(content) != claimed:
-        raise BadClipError(f"{info.filename} is cut off")
-    return np.frombuffer(content, dtype).reshape(shape, order="F" if is_fortran else "C")
-
-
-def _read_npy_header(member: Any) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(member)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(member)
-    if version == (2, 0):
-        return np.lib.format.read_array_header_2_0(member)
-    raise BadClipError(f"an array in version {version} of numpy's format, known are (1, 0) and (2, 0)")
+    if dtype.kind not in "fiu":
+        raise BadClipError(f"{info.filename} holds {dtype}, expected numbers")
+    if claimed != there:
+        raise BadClipError(f"{info.filename} claims {claimed} bytes of shape {shape}, but {there} are there")

@@ -11,8 +11,9 @@ from typing import Any, Final
 import fsspec
 import numpy as np
 
-from signdpo.corpora.labelled import MAX_CLIP_BYTES, MAX_CLIP_FRAMES, LabelledSource, frames_of
+from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.labels import SPELLINGS
+from signdpo.corpora.source import MAX_CLIP_BYTES, MAX_CLIP_FRAMES
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import OPENPOSE_137, to_layout
 from signdpo.storage.files import exists, join, list_folder

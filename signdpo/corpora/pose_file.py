@@ -17,11 +17,12 @@ import fsspec
 import numpy as np
 
 from signdpo.config import ConfigError, CorpusConfig
-from signdpo.corpora.labelled import MAX_CLIP_BYTES, LabelledSource, frames_of
+from signdpo.corpora.labelled import LabelledSource, frames_of
+from signdpo.corpora.source import MAX_CLIP_BYTES
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import JointMap, map_by_name, to_layout
 
-MAX_HEADER_BYTES: Final = 1024**2  # that of a whole MediaPipe Holistic takes 15 KB
+MAX_HEADER_BYTES: Final = 64 * 1024  # that of a whole MediaPipe Holistic takes 15 KB
 FLOAT: Final = np.dtype("<f4")
 
 

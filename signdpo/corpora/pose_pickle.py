@@ -2,7 +2,7 @@
 
 A file holds a dict of `keypoints` (per frame an array `(1, 133, 2)` of COCO-WholeBody joints, mostly as shares of the
 picture's width and height), `scores` (per frame `(1, 133)`) and, where it is longer than the clip, the first and
-past-the-last frame `start` and `end`.
+past-the-last frame `start` and `end`. Some users' files have nested lists instead of arrays. Other keys are ignored.
 """
 
 from __future__ import annotations
@@ -13,14 +13,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from signdpo.corpora.source import clip_file
-from signdpo.corpora.unpickling import MEBIBYTE, load_pickle
+from signdpo.corpora.restricted_pickle import load_pickle
+from signdpo.corpora.source import MAX_CLIP_BYTES, MAX_CLIP_FRAMES, clip_file
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import CHANNELS, COCO_WHOLEBODY_133
 
 NUM_SOURCE_JOINTS: Final = 133
-MAX_CLIP_FRAMES: Final = 100_000  # an hour at 25 frames a second: no sentence, and more than should be stacked
-MAX_CLIP_BYTES: Final = 256 * MEBIBYTE
 
 
 def read_pose(folder: str, name: str) -> np.ndarray:
@@ -83,20 +81,41 @@ def _stacked(frames: Any, name: str, channels: int) -> np.ndarray:
     """The one person of all frames, `(frames, 133, channels)`."""
     usual = (1, NUM_SOURCE_JOINTS, channels) if channels > 1 else (1, NUM_SOURCE_JOINTS)
     people = [
-        frame if type(frame) is np.ndarray and frame.shape == usual else _person(frame, index, name, channels, usual)
+        frame
+        if isinstance(frame, np.ndarray) and frame.shape == usual
+        else _person(frame, f"{name} of frame {index}", usual)
         for index, frame in enumerate(frames)
     ]
     return np.concatenate(people).reshape(-1, NUM_SOURCE_JOINTS, channels)
 
 
-def _person(frame: Any, index: int, name: str, channels: int, usual: tuple[int, ...]) -> np.ndarray:
-    """An unusual frame in the usual shape. Raises `BadClipError` if it is not one person."""
-    if not isinstance(frame, np.ndarray) or frame.ndim < 2:
-        raise BadClipError(f"{name} of frame {index} are no array of (people, joints)")
-    if len(frame) != 1:
-        raise BadClipError(f"frame {index} has {len(frame)} people, expected exactly one")
-    if frame.shape[1] != NUM_SOURCE_JOINTS:
-        raise BadClipError(f"frame {index} has {frame.shape[1]} joints, expected {NUM_SOURCE_JOINTS}")
-    if math.prod(frame.shape) != NUM_SOURCE_JOINTS * channels:
-        raise BadClipError(f"{name} of frame {index} have shape {frame.shape}")
-    return frame.reshape(usual)
+def _person(frame: Any, name: str, usual: tuple[int, ...]) -> np.ndarray:
+    """An unusual frame, an array or nested lists, in the usual shape. Raises `BadClipError` if it is not one person."""
+    shape = frame.shape if isinstance(frame, np.ndarray) else _listed_shape(frame)
+    if len(shape) < 2:
+        raise BadClipError(f"{name} are no array of (people, joints)")
+    if shape[0] != 1:
+        raise BadClipError(f"{name} have {shape[0]} people, expected exactly one")
+    if shape[1] != NUM_SOURCE_JOINTS:
+        raise BadClipError(f"{name} have {shape[1]} joints, expected {NUM_SOURCE_JOINTS}")
+    if math.prod(shape) != math.prod(usual):
+        raise BadClipError(f"{name} have shape {shape}")
+    if not isinstance(frame, np.ndarray) and not _is_regular(frame, shape):
+        raise BadClipError(f"{name} are lists of unequal length, or hold something that is not a number")
+    return np.array(frame, np.float64).reshape(usual) if isinstance(frame, (list, tuple)) else frame.reshape(usual)
+
+
+def _listed_shape(part: Any) -> tuple[int, ...]:
+    """The shape of nested lists, as their first items tell; at most 4 lengths, since a list may hold itself."""
+    shape: list[int] = []
+    while isinstance(part, (list, tuple)) and len(shape) < 4:
+        shape.append(len(part))
+        part = part[0] if part else None
+    return tuple(shape)
+
+
+def _is_regular(part: Any, shape: tuple[int, ...]) -> bool:
+    """Whether nested lists have a shape everywhere and hold numbers."""
+    if not shape:
+        return isinstance(part, (int, float, np.number))
+    return isinstance(part, (list, tuple)) and len(part) == shape[0] and all(_is_regular(p, shape[1:]) for p in part)

@@ -7,13 +7,15 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.storage.files import FileInfo, list_files
 
 SPLITS = ("train", "dev", "test")
 MISSING: Final = "missing"
+MAX_CLIP_FRAMES: Final = 100_000  # an hour at 25 frames a second: no sentence, and more than should be stacked
+MAX_CLIP_BYTES: Final = 256 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,11 @@ def clip_file(uri: str) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno != errno.ENAMETOOLONG:
             raise
         raise BadClipError(f"{uri!r:.100} is not the name of a file: {error!r:.50}") from error
+
+
+def text_of(value: Any) -> str:
+    """A label's string, empty if it is none. Half characters (lone surrogates), which no file can hold, become `?`."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else ""
 
 
 def with_files(entries: list[Entry], folder: str, name_of: Callable[[str], str]) -> list[Entry]:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.pose_pickle import read_pose
-from signdpo.corpora.source import MISSING, Entry, with_files
+from signdpo.corpora.restricted_pickle import MEBIBYTE, load_pickle
+from signdpo.corpora.source import MISSING, Entry, text_of, with_files
 from signdpo.corpora.splits import HELD_OUT, hold_out
-from signdpo.corpora.unpickling import MEBIBYTE, load_pickle
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.storage.files import absolute, exists, list_files
 
@@ -114,17 +114,17 @@ def _elsewhere(entries: list[Entry], folder: str) -> list[Entry]:
 
 
 def _entry(id_: str, split: str, label: dict[Any, Any]) -> Entry:
-    text, location, gloss = label.get("text"), label.get("video_path"), label.get("gloss", ())
+    gloss = label.get("gloss", ())
     if isinstance(gloss, str):
         gloss = gloss.split()
     elif not isinstance(gloss, (list, tuple)):
         gloss = ()
     signer = _CSL_DAILY_SIGNER.match(id_)
     return Entry(
-        id=id_,
+        id=text_of(id_),
         split=split,
-        location=location if isinstance(location, str) else "",
-        text=text if isinstance(text, str) else "",
-        gloss=tuple(str(word) for word in gloss if isinstance(word, (str, int))),
+        location=text_of(label.get("video_path")),
+        text=text_of(label.get("text")),
+        gloss=tuple(text_of(str(word)) for word in gloss if isinstance(word, (str, int))),
         signer=signer[1] if signer else "",
     )

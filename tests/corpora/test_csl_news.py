@@ -75,6 +75,7 @@ def test_the_labels_may_lie_elsewhere(tmp_path: Path) -> None:
     [
         ({"video": "a.mp4", "text": "t"}, Entry("a.mp4", "train", "", "t"), "the item has no pose"),
         ({"pose": 3, "text": None, "x": True}, Entry("item 0", "train", "", ""), "the item has no pose"),
+        ({"video": "a.mp4", "pose": {"file": "a.pkl"}, "text": "t"}, Entry("a.mp4", "train", "", "t"), "has no pose"),
         ({"video": "\ud800", "pose": "../a"}, Entry("?", "train", "../a", "", stamp=MISSING), "leads out"),
     ],
 )
@@ -94,13 +95,11 @@ def test_a_bad_item_says_what_is_wrong_when_it_is_read(tmp_path: Path, item: Any
         "[[]]",
         "null",
         json.dumps({"train": items(2)}),
-        json.dumps([{**items(1)[0], "more": {"nested": 1}}]),
         json.dumps(items(3))[:-1],
         json.dumps(items(3))[:-20],
         json.dumps(items(3)) + "x",
         json.dumps(items(3))[:-1] + ",]",
         "[" * 1_000_000,
-        '[{"video": "' + "x" * 100_000 + '"}]',
         "[" + ",".join(["{}"] * 1000) + "]",
     ],
     ids=lambda content: content[:20] + content[-10:],

@@ -120,7 +120,8 @@ def test_a_bad_clip_says_what_is_wrong(tmp_path: Path, arrays: dict[str, Any], r
         (archive(keypoints=member((1, 69, 3), bytes(828)))[:-9], "no .npz file as numpy writes them, or it is cut off"),
         (b"", "no .npz file"),
         (b"PK\5\6" + b"\xff" * 18, "lists too many arrays"),
-        (b"PK\6\7" + bytes(16) + b"PK\5\6" + bytes(18), "lists too many arrays"),
+        (b"PK\3\4PK\6\7" + bytes(16) + b"PK\5\6" + bytes(18), "lists too many arrays"),
+        (member((10**9, 69, 3)) + b"PK\5\6" + bytes(18), "no .npz file"),
     ],
 )
 def test_a_hostile_file_is_refused(tmp_path: Path, content: bytes, reason: str) -> None:

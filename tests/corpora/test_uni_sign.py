@@ -14,8 +14,9 @@ import pytest
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.registry import open_source
-from signdpo.corpora.source import MISSING, Entry, fingerprint
+from signdpo.corpora.source import MISSING, SPLITS, Entry, fingerprint
 from signdpo.corpora.uni_sign import UniSignSource
+from signdpo.data.clips import prepare_clip
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import COCO_WHOLEBODY_133
 
@@ -31,6 +32,11 @@ def pose(frames: int, joints: int = 133, people: int = 1) -> dict[str, Any]:
         "keypoints": [np.repeat(frame[None], people, axis=0) for frame in positions],
         "scores": [np.ones((people, joints), np.float32) for _ in range(frames)],
     }
+
+
+def listed(content: dict[str, Any]) -> dict[str, Any]:
+    """The same with plain lists in place of arrays, as some users' pipelines write it."""
+    return {name: [frame.tolist() for frame in frames] for name, frames in content.items()} | {"w_h": [850, 720]}
 
 
 def write_corpus(root: Path, poses: dict[str, Any], split: str = "train", **label: Any) -> UniSignSource:
@@ -81,6 +87,35 @@ def test_joints_are_those_of_the_layout(tmp_path: Path) -> None:
     np.testing.assert_array_equal(keypoints[..., 2], 1)
 
 
+@pytest.mark.parametrize("numbers", [np.float32, np.float64, np.int64])
+def test_plain_lists_are_read_as_the_arrays_they_were(tmp_path: Path, numbers: type) -> None:
+    arrays = {name: [frame.astype(numbers) for frame in frames] for name, frames in pose(3).items()}
+    np.testing.assert_array_equal(read_one(tmp_path, listed(arrays)), read_one(tmp_path, arrays))
+
+
+def test_lists_of_numpy_numbers_and_tuples_are_read(tmp_path: Path) -> None:
+    content = {
+        "keypoints": [[[tuple(joint) for joint in frame[0]]] for frame in pose(2)["keypoints"]],
+        "scores": [[list(frame[0])] for frame in pose(2)["scores"]],
+    }
+    np.testing.assert_array_equal(read_one(tmp_path, content), read_one(tmp_path, pose(2)))
+
+
+def test_real_clips_of_plain_lists_are_read(shared_data: Path) -> None:
+    root = shared_data / "uni_sign_lists"
+    source = open_source(CorpusConfig(kind="csl_news", root=str(root)))
+    entries = [entry for split in SPLITS for entry in source.entries(split)]
+    assert [entry.id for entry in entries] == ["12_10_2023_0.mp4", "12_10_2023_47.mp4"]
+    for entry, frames in zip(entries, (126, 266), strict=True):
+        clip = prepare_clip(source.read(entry), 256)
+        assert source.read(entry).keypoints.shape == (frames, 69, 3)
+        assert clip.text.startswith(("Tutti voi", "Irricevibile"))
+        with (root / "pose_format" / entry.location).open("rb") as file:
+            published = pickle.load(file)
+        positions = np.array(published["keypoints"], np.float32)[:, 0, COCO_WHOLEBODY_133]
+        np.testing.assert_array_equal(source.read(entry).keypoints[..., :2], positions)
+
+
 def test_start_and_end_cut_the_clip(tmp_path: Path) -> None:
     assert read_one(tmp_path, {**pose(10), "start": 3, "end": 6})[:, 0, 1].tolist() == [3, 4, 5]
 
@@ -89,9 +124,9 @@ def test_start_and_end_cut_the_clip(tmp_path: Path) -> None:
     ("content", "reason"),
     [
         (pose(0), "the clip has 0 frames"),
-        (pose(2, joints=17), "frame 0 has 17 joints, expected 133"),
-        (pose(2, people=2), "frame 0 has 2 people, expected exactly one"),
-        (pose(2, people=0), "frame 0 has 0 people"),
+        (pose(2, joints=17), "keypoints of frame 0 have 17 joints, expected 133"),
+        (pose(2, people=2), "keypoints of frame 0 have 2 people, expected exactly one"),
+        (pose(2, people=0), "keypoints of frame 0 have 0 people"),
         ({**pose(3), "scores": pose(2)["scores"]}, "3 frames of keypoints but 2 of scores"),
         ({**pose(3), "start": 2, "end": 2}, "start 2 and end 2 do not lie in the 3 frames"),
         ({**pose(3), "start": 0, "end": 4}, "start 0 and end 4 do not lie in the 3 frames"),
@@ -100,6 +135,15 @@ def test_start_and_end_cut_the_clip(tmp_path: Path) -> None:
         ({"keypoints": 3, "scores": []}, "keypoints is a int"),
         ({"keypoints": [[1]], "scores": [[1]]}, "keypoints of frame 0 are no array"),
         ({**pose(1), "keypoints": pose(1)["scores"]}, r"keypoints of frame 0 have shape \(1, 133\)"),
+        (listed(pose(2, joints=17)), "keypoints of frame 0 have 17 joints, expected 133"),
+        (listed(pose(2, people=2)), "keypoints of frame 0 have 2 people, expected exactly one"),
+        ({**pose(1), "scores": [[[1.0] * 132 + ["1"]]]}, "scores of frame 0 are lists of unequal length, or hold"),
+        (
+            {**pose(1), "keypoints": [[[[0.0, 1.0]] * 132 + [[0.0]]]]},
+            "keypoints of frame 0 are lists of unequal length",
+        ),
+        ({**pose(1), "scores": [[[[1.0]] * 132 + [[1.0, 2.0]]]]}, "scores of frame 0 are lists of unequal length"),
+        ({**pose(1), "scores": [[[np.ones(9)] * 133]]}, "scores of frame 0 are lists of unequal length, or hold"),
         ([], "not a dict"),
     ],
 )
