@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.jobs import load_job
+from support.jobs import JOBS, load_job
 
 MISTYPED = {
     "align": ["--set", "dpo.bta=1"],
@@ -12,6 +12,8 @@ MISTYPED = {
     "check_cluster": ["cluster.yaml", "--set", "dpo.bta=1"],
     "inspect_negatives": ["--run-dir", "nowhere"],
     "evaluate": [],
+    "ablate": ["perturber", "--predictions", ".", "--corpus", "none", "--set", "dpo.bta=1"],
+    "benchmark": ["policy", "--set", "dpo.bta=1"],
 }
 
 
@@ -29,6 +31,7 @@ def test_a_negative_seed_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_every_job_has_its_documentation_as_its_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert MISTYPED.keys() == {path.stem for path in JOBS.glob("*.py")}
     for name in MISTYPED:
         job = load_job(name)
         with pytest.raises(SystemExit):
