@@ -1,4 +1,9 @@
-"""Fixtures shared by all tests: one real local Ray per session, and the development data where it is present."""
+"""Fixtures shared by all tests, and the tiers that follow from them.
+
+A test that uses `ray_cluster`, by itself or by `small_run`, is marked `ray`; one that starts a Ray of its own, by a
+job or a script, uses `own_ray` and is marked `cluster`, too. Processes of pytest-xdist share the tests: all that need
+Ray go to one of them, which starts it once.
+"""
 
 from __future__ import annotations
 
@@ -7,12 +12,16 @@ import signal
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 from support.small_runs import SMALL, SmallRun
 
 from signdpo.config import load_config
+
+if TYPE_CHECKING:  # brings torch
+    from support.small_start import SmallStart
 
 # Worker processes inherit these: short health checks make a trivial `fit` start in seconds, one thread a process keeps
 # two CPUs from being fought over.
@@ -22,6 +31,22 @@ os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
 # A shell starts a command that ends in `&` with Ctrl-C ignored. Tests interrupt the main thread that way.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by the fixtures they use."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "own_ray" in fixtures:
+            item.add_marker(pytest.mark.cluster)
+        if {"own_ray", "ray_cluster"} & set(fixtures):
+            item.add_marker(pytest.mark.ray)
+            item.add_marker(pytest.mark.xdist_group("ray"))
+
+
+@pytest.fixture
+def own_ray() -> None:
+    """For tests whose jobs or scripts start a Ray of their own."""
 
 
 @pytest.fixture(scope="session")
@@ -46,7 +71,16 @@ def shared_data() -> Path:
 
 
 @pytest.fixture(scope="session")
+def small_start(tmp_path_factory: pytest.TempPathFactory) -> SmallStart:
+    """What generators are given, without Ray."""
+    from support.small_start import make_small_start
+
+    return make_small_start(tmp_path_factory.mktemp("start"))
+
+
+@pytest.fixture(scope="session")
 def small_run(ray_cluster: None, tmp_path_factory: pytest.TempPathFactory) -> SmallRun:
+    """A whole run over Ray."""
     from signdpo.pipeline.run import run
 
     directory = tmp_path_factory.mktemp("run")

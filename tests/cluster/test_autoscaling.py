@@ -28,6 +28,7 @@ SCRIPT = Path(__file__).parents[1] / "support" / "autoscaled_cluster.py"
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("own_ray")
 def test_generators_scale_nodes_up_from_none_and_down_again() -> None:
     with TemporaryDirectory(prefix="sd", dir="/tmp") as home:  # Ray's sockets have short paths
         # A token of its own. Ray reads the mode when it is imported, and the script moves its home.

@@ -71,6 +71,9 @@ def _free_ports(count: int) -> list[int]:
     return ports
 
 
+pytestmark = pytest.mark.usefixtures("own_ray")
+
+
 @pytest.fixture(scope="module")
 def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
     token = tmp_path_factory.mktemp("head") / "token"

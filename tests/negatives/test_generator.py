@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from support.small_runs import SmallRun
+from support.small_start import SmallStart
 
 from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import read_clips
@@ -19,16 +20,15 @@ from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchErro
 from signdpo.negatives.sentence.rules import RULES_FILE, RulePerturber
 from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
 from signdpo.pipeline.actors import GenerateNegatives
-from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.training.dpo import PreferenceStep, preference_loss
 
 
-def arguments_of(run: SmallRun) -> tuple[Any, ...]:
+def arguments_of(run: SmallRun | SmallStart) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    return run.config, baseline, run.outputs[Pretrain].policy_hash, perturber, str(run.directory / "clips")
+    return run.config, baseline, run.reference_hash, perturber, str(run.directory / "clips")
 
 
-def batch_of(run: SmallRun, begin: int, count: int) -> dict[str, np.ndarray]:
+def batch_of(run: SmallRun | SmallStart, begin: int, count: int) -> dict[str, np.ndarray]:
     clips = read_clips(run.directory / "clips", "train").slice(begin, count).to_pylist()
     columns = {name: np.array([row[name] for row in clips], dtype=object) for name in ("id", "text", "keypoints")}
     return columns | {"num_frames": np.array([row["num_frames"] for row in clips]), "epoch": np.zeros(count, np.int32)}
@@ -77,7 +77,7 @@ def test_every_row_names_its_reference_and_has_six_scores(
     small_run: SmallRun, preferences: dict[tuple[int, str], dict[str, Any]]
 ) -> None:
     for row in preferences.values():
-        assert row["reference_hash"] == small_run.outputs[Pretrain].policy_hash
+        assert row["reference_hash"] == small_run.reference_hash
         assert len(row["reference_logps"]) == 1 + len(LEVELS)
         assert np.isfinite(row["reference_logps"]).all()
         assert len(row["salience_frames"]) == row["num_frames"]
@@ -87,7 +87,7 @@ def test_every_row_names_its_reference_and_has_six_scores(
 NARROW = {"min_margin": 0.0, "max_margin": 0.0004}
 
 
-def narrow_rows(run: SmallRun, *spans: tuple[int, int]) -> list[dict[str, Any]]:
+def narrow_rows(run: SmallStart, *spans: tuple[int, int]) -> list[dict[str, Any]]:
     """Preference rows of training clips under a band that few negatives hit; each span, first and count, is a batch."""
     hardness = run.config.negatives.hardness.model_copy(update=NARROW)
     negatives = run.config.negatives.model_copy(update={"hardness": hardness})
@@ -99,10 +99,10 @@ def narrow_rows(run: SmallRun, *spans: tuple[int, int]) -> list[dict[str, Any]]:
     ]
 
 
-def test_accepted_negatives_lie_inside_the_configured_margin_band(small_run: SmallRun) -> None:
-    redraws = small_run.config.negatives.hardness.redraws
+def test_accepted_negatives_lie_inside_the_configured_margin_band(small_start: SmallStart) -> None:
+    redraws = small_start.config.negatives.hardness.redraws
     seen: Counter[tuple[bool, bool]] = Counter()
-    for row in narrow_rows(small_run, (0, 12)):
+    for row in narrow_rows(small_start, (0, 12)):
         margins = row["reference_logps"][0] - row["reference_logps"][1:]
         np.testing.assert_allclose(row["reference_margins"], margins, atol=1e-4)
         for place, level in enumerate(SKELETON_LEVELS):
@@ -114,9 +114,9 @@ def test_accepted_negatives_lie_inside_the_configured_margin_band(small_run: Sma
     assert min(seen[accepted, True] for accepted in (True, False)) > 0  # some redraws help, some do not
 
 
-def test_redraws_do_not_depend_on_the_batch(small_run: SmallRun) -> None:
+def test_redraws_do_not_depend_on_the_batch(small_start: SmallStart) -> None:
     """Every margin lies so near to an end of the band that rounding could decide."""
-    together, apart = narrow_rows(small_run, (0, 9)), narrow_rows(small_run, (0, 4), (4, 5))
+    together, apart = narrow_rows(small_start, (0, 9)), narrow_rows(small_start, (0, 4), (4, 5))
     assert sum(row["redraws"].sum() for row in together) > 0
     for row, other in zip(together, apart, strict=True):
         for column in ("operations", "strengths", "redraws", "valid"):
@@ -131,34 +131,34 @@ def test_a_rejected_sentence_is_never_the_reference(preferences: dict[tuple[int,
     assert all(row["rejected_text"] and row["rejected_text"] != row["text"] for row in made)
 
 
-def test_reference_hash_mismatch_is_refused(small_run: SmallRun) -> None:
-    config, reference, _, *others = arguments_of(small_run)
+def test_reference_hash_mismatch_is_refused(small_start: SmallStart) -> None:
+    config, reference, _, *others = arguments_of(small_start)
     with pytest.raises(ReferenceMismatchError, match="this run was started with 0123"):
         NegativeGenerator(config, reference, "0123", *others)
 
 
 def test_the_reference_never_changes(small_run: SmallRun) -> None:
     baseline = Policy.load(small_run.directory / "pretrain" / "policy")
-    assert baseline.hash() == small_run.outputs[Pretrain].policy_hash
+    assert baseline.hash() == small_run.reference_hash
 
 
 @pytest.mark.parametrize("kind", ["rules", "policy"])
 def test_every_kind_writes_sentences_that_depend_on_the_clip_alone(
-    small_run: SmallRun, tmp_path: Path, kind: str
+    small_start: SmallStart, tmp_path: Path, kind: str
 ) -> None:
-    perturber = small_run.config.negatives.perturber.model_copy(update={"kind": kind, "known_words": True})
-    negatives = small_run.config.negatives.model_copy(update={"perturber": perturber})
-    config = small_run.config.model_copy(update={"negatives": negatives})
-    clips = read_clips(small_run.directory / "clips", "train", columns=["text", "gloss"]).to_pydict()
+    perturber = small_start.config.negatives.perturber.model_copy(update={"kind": kind, "known_words": True})
+    negatives = small_start.config.negatives.model_copy(update={"perturber": perturber})
+    config = small_start.config.model_copy(update={"negatives": negatives})
+    clips = read_clips(small_start.directory / "clips", "train", columns=["text", "gloss"]).to_pydict()
     text = TrainingText.of(clips["text"], clips["gloss"], function_share=perturber.function_share)
     (tmp_path / TEXT_FILE).write_text(text.to_json())
     (tmp_path / RULES_FILE).write_text(RulePerturber.of(clips["text"], edit_share=0.25).to_json())
-    _, reference, reference_hash, _, clips_folder = arguments_of(small_run)
+    _, reference, reference_hash, _, clips_folder = arguments_of(small_start)
     generator = NegativeGenerator(config, reference, reference_hash, str(tmp_path), clips_folder)
-    together = generator(batch_of(small_run, 0, 8))["rejected_text"].tolist()
-    apart = [generator(batch_of(small_run, row, 1))["rejected_text"].tolist()[0] for row in range(8)]
+    together = generator(batch_of(small_start, 0, 8))["rejected_text"].tolist()
+    apart = [generator(batch_of(small_start, row, 1))["rejected_text"].tolist()[0] for row in range(8)]
     assert together == apart
-    texts = batch_of(small_run, 0, 8)["text"].tolist()
+    texts = batch_of(small_start, 0, 8)["text"].tolist()
     made = [(right, wrong) for right, wrong in zip(texts, together, strict=True) if wrong]
     assert len(made) >= (5 if kind == "rules" else 0)  # a policy that was hardly trained may write no sentence
     for right, wrong in made:
@@ -167,11 +167,13 @@ def test_every_kind_writes_sentences_that_depend_on_the_clip_alone(
 
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.1)])
-def test_the_trainer_scores_a_row_as_its_generator_did(small_run: SmallRun, precision: str, tolerance: float) -> None:
-    dpo = small_run.config.dpo.model_copy(update={"precision": precision})
-    config = small_run.config.model_copy(update={"dpo": dpo})
-    _, *others = arguments_of(small_run)
-    rows = NegativeGenerator(config, *others)(batch_of(small_run, 0, 6))
+def test_the_trainer_scores_a_row_as_its_generator_did(
+    small_start: SmallStart, precision: str, tolerance: float
+) -> None:
+    dpo = small_start.config.dpo.model_copy(update={"precision": precision})
+    config = small_start.config.model_copy(update={"dpo": dpo})
+    _, *others = arguments_of(small_start)
+    rows = NegativeGenerator(config, *others)(batch_of(small_start, 0, 6))
     policy = Policy.load(others[0])
     loss, metrics = preference_loss(rows, PreferenceStep(policy.model), policy, config, others[1])
     margins = [abs(value) for name, value in metrics.items() if name.startswith("rewards/margins")]

@@ -171,6 +171,7 @@ def check_run(chaos: Chaos, straight: Path) -> None:
     print(next(line.strip() for line in chaos.output.read_text().splitlines() if "every clip once" in line))
 
 
+@pytest.mark.usefixtures("own_ray")
 def test_a_generator_a_worker_and_the_driver_are_killed(small_run: SmallRun, tmp_path: Path) -> None:
     directory = copy_of(small_run, tmp_path / "run")
     with Chaos(directory, ["dpo.checkpoint_every=2"], pause=0.5, seed=1) as chaos:
@@ -181,6 +182,7 @@ def test_a_generator_a_worker_and_the_driver_are_killed(small_run: SmallRun, tmp
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("own_ray")
 def test_twenty_kills_at_random(small_run: SmallRun, tmp_path: Path) -> None:
     overrides = ["dpo.epochs=40", "dpo.checkpoint_every=4", "resources.generators=[2, 2]", "resources.max_failures=-1"]
     with Chaos(copy_of(small_run, tmp_path / "straight"), overrides, pause=0, seed=0) as straight:

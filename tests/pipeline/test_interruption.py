@@ -14,6 +14,9 @@ from support.small_runs import uni_sign_corpus
 JOB = Path(__file__).parents[2] / "jobs" / "align.py"
 
 
+pytestmark = pytest.mark.usefixtures("own_ray")
+
+
 @pytest.mark.long
 def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     overrides = ["pretrain.epochs=15"]

@@ -19,6 +19,7 @@ OVERRIDES = [*SMALL, "dpo.epochs=4", "resources.cpus_per_worker=2", "resources.g
 
 @pytest.mark.long
 @pytest.mark.parametrize("kind", ["MapWorker", "RayTrainWorker"])
+@pytest.mark.usefixtures("own_ray")
 def test_a_run_that_loses_a_node_trains_every_row(small_run: SmallRun, tmp_path: Path, kind: str) -> None:
     directory = tmp_path / "run"
     shutil.copytree(small_run.directory, directory, ignore=shutil.ignore_patterns("align", "evaluation"))

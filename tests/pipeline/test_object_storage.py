@@ -13,7 +13,7 @@ from signdpo.storage.files import fetch_folder, list_folder, read_json, read_tex
 
 pytest.importorskip("s3fs")
 moto = pytest.importorskip("moto.server")
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.usefixtures("own_ray")]
 
 
 @pytest.fixture(scope="module")

@@ -45,6 +45,7 @@ def test_a_plan_that_two_cpus_cannot_hold_is_refused_within_ten_seconds(tmp_path
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("own_ray")
 @pytest.mark.parametrize("generators", ["[1, 1]", "[1, 4]"])
 def test_a_plan_that_two_cpus_just_hold_runs_to_its_end(tmp_path: Path, generators: str) -> None:
     done, _ = align(tmp_path / "run", *SMALL, *EXACT, f"resources.generators={generators}")

@@ -22,7 +22,6 @@ from signdpo.models.policy import Policy
 from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
 from signdpo.pipeline.actors import FollowPolicy, GeneratorArguments
 from signdpo.pipeline.stages.align import BLOCKS_AHEAD, follower
-from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.training import versions
 from signdpo.training.dpo import PreferenceStep
 from signdpo.training.step_metrics import read_metrics
@@ -33,7 +32,7 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    return run.config, baseline, run.outputs[Pretrain].policy_hash, perturber, str(run.directory / "clips")
+    return run.config, baseline, run.reference_hash, perturber, str(run.directory / "clips")
 
 
 def move(model: torch.nn.Module) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from signdpo.config import Config
 from signdpo.pipeline.stage import Results
+from signdpo.pipeline.stages.pretrain import Pretrain
 
 # A corpus and a policy so small that every stage takes seconds.
 SMALL = [
@@ -52,6 +53,10 @@ class SmallRun:
     directory: Path
     outputs: Results
     printed: str
+
+    @property
+    def reference_hash(self) -> str:
+        return self.outputs[Pretrain].policy_hash
 
 
 def uni_sign_corpus(root: Path) -> Path:

@@ -34,6 +34,7 @@ def times(directory: Path, pattern: str) -> dict[str, float]:
 
 
 @pytest.mark.long
+@pytest.mark.usefixtures("own_ray")
 def test_a_killed_search_ends_with_all_results_and_generates_once(tmp_path: Path) -> None:
     first = subprocess.Popen(
         command(tmp_path), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True

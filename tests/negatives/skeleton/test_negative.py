@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 import torch
-from support.small_runs import SmallRun
+from support.small_start import SmallStart
 from torch import Tensor
 
 from signdpo.config import Config
@@ -83,8 +83,8 @@ def test_a_donor_is_never_the_clip_itself_nor_one_of_its_sentence() -> None:
     assert NO_DONORS.draw("b", "one.", generator(0)) is None
 
 
-def test_the_pool_is_drawn_by_the_seed_from_the_training_clips(small_run: SmallRun) -> None:
-    clips = str(small_run.directory / "clips")
+def test_the_pool_is_drawn_by_the_seed_from_the_training_clips(small_start: SmallStart) -> None:
+    clips = str(small_start.directory / "clips")
     pool, again, other = (DonorPool.load(clips, count=20, seed=seed, max_frames=30) for seed in (1, 1, 2))
     assert list(pool.ids) == list(again.ids)
     assert set(pool.ids) != set(other.ids)

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from support.small_runs import SmallRun
+from support.small_start import SmallStart
 
 from signdpo.config import ConfigError, PerturberConfig, load_config
 from signdpo.config.negatives import MINING
@@ -63,11 +64,11 @@ def test_what_the_perturber_cannot_use_is_refused(override: str, message: str) -
         load_config(None, [override])
 
 
-def test_failures_are_mined_in_every_way_and_depend_on_the_clip_alone(small_run: SmallRun) -> None:
-    clips = read_clips(small_run.directory / "clips", "train").slice(0, 12).to_pylist()
+def test_failures_are_mined_in_every_way_and_depend_on_the_clip_alone(small_start: SmallStart) -> None:
+    clips = read_clips(small_start.directory / "clips", "train").slice(0, 12).to_pylist()
     batch = {name: np.array([row[name] for row in clips], dtype=object) for name in ("id", "text", "keypoints")}
     batch["num_frames"] = np.array([row["num_frames"] for row in clips])
-    miner = HypothesisMiner(small_run.config, str(small_run.directory / "pretrain" / "policy"))
+    miner = HypothesisMiner(small_start.config, str(small_start.directory / "pretrain" / "policy"))
     together = miner(batch)
     assert set(together["source"]) == set(MINING)
     assert together["id"].tolist() == [row["id"] for row in clips for _ in range(2)]
