@@ -2,7 +2,7 @@
 
 python jobs/ablate.py salience --run-dir runs/default
 python jobs/ablate.py guidance --run-dir runs/default --split test --json guidance.json --chart guidance.png
-python jobs/ablate.py perturber --predictions ../shared/data/predictions --corpus openasl
+python jobs/ablate.py perturber --predictions /data/predictions --corpus openasl
 
 `salience` asks, on the synthetic corpus, how many times better than chance salience finds the frames and the parts that
 tell signs apart, under each rule of aggregation. `guidance` asks how much more log-probability negatives cost where
