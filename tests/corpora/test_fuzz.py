@@ -22,7 +22,7 @@ pytest.importorskip("pose_format", reason="the group poses is not installed")
 pytestmark = pytest.mark.usefixtures("small_limits")
 
 examples = settings(
-    max_examples=int(os.environ.get("SIGNDPO_FUZZ_EXAMPLES", "40")),
+    max_examples=int(os.environ.get("SIGNDPO_FUZZ_EXAMPLES", "20")),
     derandomize="SIGNDPO_FUZZ_EXAMPLES" not in os.environ,
     database=None,
     deadline=None,

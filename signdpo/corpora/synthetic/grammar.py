@@ -16,6 +16,7 @@ from typing import Final
 
 import numpy as np
 
+from signdpo.config import ConfigError
 from signdpo.corpora.source import SPLITS
 from signdpo.corpora.synthetic.lexicon import SIGNS, Sign, in_category
 
@@ -74,7 +75,7 @@ def sentences(split: str, count: int, seed: int) -> list[Sentence]:
     A hash of the sentence decides its split, so splits cannot overlap, and asking for more only appends.
 
     Raises:
-        ValueError: if the grammar runs out of new sentences for the split.
+        ConfigError: if the grammar runs out of new sentences for the split.
     """
     rng = np.random.default_rng([seed, SPLITS.index(split)])
     found: dict[str, Sentence] = {}
@@ -84,7 +85,7 @@ def sentences(split: str, count: int, seed: int) -> list[Sentence]:
         sentence = sample_sentence(rng)
         if split_of(sentence.text) == split:
             found.setdefault(sentence.text, sentence)
-    raise ValueError(f"the grammar gave only {len(found)} of {count} sentences: lower corpus.synthetic.{split}_clips")
+    raise ConfigError(f"the grammar gave only {len(found)} of {count} sentences: lower corpus.synthetic.{split}_clips")
 
 
 def split_of(text: str) -> str:

@@ -95,7 +95,7 @@ def test_only_what_is_drawn_again_is_scored_again_all_clips_together() -> None:
 def test_rounding_of_scores_never_decides() -> None:
     """Many ends of the band, so that margins lie near some of them; errors as batches of other clips would make."""
     exact = [each.margin for each in every(settled_by(Displacement(20.0), band=Band(-1e9, 1e9)))]
-    for low in exact:
+    for low in exact[::4]:
         band = Band(low, low + 1.0)
         outcomes = {
             tuple((each.redraws, each.accepted, each.negative.operation) for each in every(settled))
