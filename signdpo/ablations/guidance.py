@@ -14,7 +14,7 @@ from torch import Tensor
 from signdpo.ablations.measured_run import Findings, MeasuredRun, new_table
 from signdpo.ablations.ratios import Ratio, ratio_of_means
 from signdpo.config import Guidance, NegativesConfig
-from signdpo.data.clips import keypoints_of
+from signdpo.data.rows import clips_of
 from signdpo.levels import BY_NAME
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
@@ -96,7 +96,7 @@ def score_guidance(run: MeasuredRun, draws: int, progress: Callable[[int], None]
     donors = DonorPool(
         ids=[str(row["id"]) for row in rows[: config.donors]],
         texts=[str(row["text"]) for row in rows[: config.donors]],
-        clips=[_clip_of(row) for row in rows[: config.donors]],
+        clips=[torch.from_numpy(clip) for clip in clips_of(rows[: config.donors])],
     )
     measured: list[np.ndarray] = []
     by_length = sorted(rows, key=lambda row: row["num_frames"])
@@ -119,10 +119,6 @@ def _weights(config: NegativesConfig, level: str) -> dict[str, float]:
     return {name: weight for name, weight in sorted(config.operations[level].items()) if weight > 0}
 
 
-def _clip_of(row: Mapping[str, Any]) -> Tensor:
-    return torch.from_numpy(keypoints_of(row["keypoints"], row["num_frames"]))
-
-
 def _measure(
     run: MeasuredRun, rows: Sequence[Mapping[str, Any]], kinds: Sequence[tuple[str, str]], donors: DonorPool, draws: int
 ) -> list[np.ndarray]:
@@ -132,10 +128,10 @@ def _measure(
     """
     policy, config = run.policy, run.config
     device = policy.model.device
-    clips = [_clip_of(row) for row in rows]
+    clips = [torch.from_numpy(clip) for clip in clips_of(rows)]
     texts = [str(row["text"]) for row in rows]
     labels = tokenize(policy.tokenizer, texts, max_tokens=config.policy.max_text_tokens).to(device)
-    keypoints, mask = (tensor.to(device) for tensor in pad_clips(clips))
+    keypoints, mask = pad_clips(clips, device)
     eos_id = policy.tokenizer.eos_token_id
     salience = measure_salience(policy.model, keypoints, mask, labels, config.negatives.salience, eos_id)
     clean = _logps(policy, clips, labels)
@@ -182,7 +178,7 @@ def _negatives(source: ClipToPerturb, config: NegativesConfig) -> Iterator[tuple
 
 @torch.no_grad()
 def _logps(policy: Policy, clips: Sequence[Tensor], labels: Tensor) -> Tensor:
-    keypoints, mask = (tensor.to(policy.model.device) for tensor in pad_clips(clips))
+    keypoints, mask = pad_clips(clips, policy.model.device)
     return policy.model.logps(policy.model.encode(keypoints, mask), labels).cpu()
 
 

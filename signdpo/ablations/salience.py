@@ -29,7 +29,7 @@ from signdpo.corpora.synthetic.lexicon import (
     distinguishing_share,
     minimal_pairs,
 )
-from signdpo.data.clips import keypoints_of
+from signdpo.data.rows import clips_of
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.negatives.skeleton.salience import Salience, measure_salience
 from signdpo.skeleton.layout import PARTS
@@ -208,7 +208,7 @@ def _ask(run: MeasuredRun, questions: Sequence[tuple[int, slice | None]], rule: 
             spelled = [begin < words.stop and end > words.start for begin, end in offsets]
             focus[place] = False
             focus[place, : len(spelled)] = torch.tensor(spelled)
-    clips = pad_clips([keypoints_of(row["keypoints"], row["num_frames"]) for row in rows])
+    clips = pad_clips(clips_of(rows))
     keypoints, mask, labels, focus = (tensor.to(policy.model.device) for tensor in (*clips, labels, focus))
     eos_id = policy.tokenizer.eos_token_id
     salience = measure_salience(policy.model, keypoints, mask, labels, rule, eos_id, focus)

@@ -27,14 +27,13 @@ from signdpo.data.clips import (
     Manifest,
     Quarantined,
     SplitSummary,
-    clip_to_row,
     prepare_clip,
-    row_digest,
     shard_uri,
     write_manifest,
     write_quarantine,
     write_shard,
 )
+from signdpo.data.rows import clip_to_row, row_digest
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import LAYOUT_VERSION
 from signdpo.storage.files import absolute, join, list_folder, read_json, write_json

@@ -13,7 +13,8 @@ from rich.table import Table
 from signdpo.config import ConfigError
 from signdpo.corpora.ingest import commonest_reasons
 from signdpo.corpora.survey import SplitSurvey
-from signdpo.data.clips import Manifest, keypoints_of, read_clips, read_quarantine
+from signdpo.data.clips import Manifest, read_clips, read_quarantine
+from signdpo.data.rows import keypoints_of
 from signdpo.skeleton.drawing import draw_strip
 
 NAMES_SHOWN = 3

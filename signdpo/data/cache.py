@@ -21,7 +21,7 @@ import pyarrow.dataset
 import ray.data
 
 from signdpo.config import Config, ConfigError, flat
-from signdpo.data.clips import CLIP_SCHEMA, read_parquet
+from signdpo.data.clips import read_parquet
 from signdpo.data.schedule import Block
 from signdpo.data.stream import ClipStore, Recipe, scheduled
 from signdpo.storage.files import exists, join, list_folder, read_json
@@ -76,24 +76,6 @@ def part_name(epochs: np.ndarray, steps: np.ndarray, ids: Iterable[str]) -> str:
     rows = "\x1f".join(f"{epoch} {clip}" for epoch, clip in zip(np.asarray(epochs).tolist(), ids, strict=True))
     digest = hashlib.blake2b(rows.encode(errors="backslashreplace"), digest_size=4).hexdigest()
     return f"part-{min(epochs):03d}-{min(steps):07d}-{digest}.parquet"
-
-
-def plain_table(columns: Mapping[str, Any]) -> pa.Table:
-    """The columns of a batch as plain Arrow: numbers, strings, booleans, and lists of them with their own types.
-
-    Raises:
-        TypeError: naming a column that Parquet has no type for.
-    """
-    return pa.table({name: _plain_column(name, values) for name, values in columns.items()})
-
-
-def _plain_column(name: str, values: Iterable[Any]) -> pa.Array:
-    known = CLIP_SCHEMA.field(name).type if name in CLIP_SCHEMA.names else None
-    values = [list(row) if isinstance(row, np.ndarray) and row.ndim > 1 else row for row in values]
-    try:
-        return pa.array(values, known)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError) as error:
-        raise TypeError(f"the column {name} of the preference rows cannot be cached: {error}") from error
 
 
 @dataclass(frozen=True)

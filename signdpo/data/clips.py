@@ -7,38 +7,23 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import fsspec
-import numpy as np
 import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict
 
-from signdpo.skeleton.clip import BadClipError, Clip, draw_frames, sample_frames, sampled_spans
-from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
+from signdpo.data.rows import CLIP_SCHEMA, clip_table
+from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.skeleton.normalisation import normalise
 from signdpo.storage.files import join, read_text, write_bytes, write_text
 from signdpo.storage.retries import retried
-
-# Keypoints are flat: nested lists leave Arrow for pickled objects in Ray, and crawl.
-CLIP_SCHEMA: Final = pa.schema(
-    [
-        ("id", pa.string()),
-        ("text", pa.string()),
-        ("num_frames", pa.int32()),
-        ("keypoints", pa.list_(pa.float16())),  # num_frames * 69 * 3, normalised
-        ("gloss", pa.list_(pa.string())),
-        ("gloss_spans", pa.list_(pa.int32())),  # first and past-the-last frame of each gloss; empty if unknown
-        ("signer", pa.string()),
-    ]
-)
 
 
 def prepare_clip(clip: Clip, max_frames: int) -> Clip:
@@ -57,55 +42,13 @@ def prepare_clip(clip: Clip, max_frames: int) -> Clip:
     return replace(clip, keypoints=keypoints)
 
 
-def clip_to_row(clip: Clip) -> dict[str, Any]:
-    """The row of `CLIP_SCHEMA` of a normalised clip; keypoints are rounded to float16."""
-    return {
-        "id": clip.id,
-        "text": clip.text,
-        "num_frames": len(clip.keypoints),
-        "keypoints": clip.keypoints.astype(np.float16).ravel(),
-        "gloss": list(clip.gloss),
-        "gloss_spans": [] if clip.gloss_spans is None else clip.gloss_spans.astype(np.int32).ravel(),
-        "signer": clip.signer,
-    }
-
-
-def row_digest(row: Mapping[str, Any]) -> str:
-    """A hash of everything in a row of `clip_to_row`; 32 hexadecimal digits."""
-    texts = [row["id"], row["text"], row["signer"], *row["gloss"], str(np.asarray(row["gloss_spans"]).tolist())]
-    digest = hashlib.blake2b(json.dumps(texts, ensure_ascii=False).encode(), digest_size=16)
-    digest.update(row["keypoints"].tobytes())
-    return digest.hexdigest()
-
-
-def keypoints_of(keypoints: np.ndarray | Sequence[float], num_frames: int) -> np.ndarray:
-    """The `(num_frames, 69, 3)` float32 of a row's flat keypoints: a copy, since batches of Ray are read-only views."""
-    return np.array(keypoints, dtype=np.float32).reshape(num_frames, NUM_JOINTS, CHANNELS)
-
-
-def shorten_row(row: dict[str, Any], max_frames: int, rng: np.random.Generator | None = None) -> dict[str, Any]:
-    """A stored row with at most `max_frames` frames, evenly spaced or, given `rng`, drawn at random; float16 stays."""
-    if row["num_frames"] <= max_frames:
-        return row
-    stored = np.asarray(row["keypoints"], dtype=np.float16).reshape(row["num_frames"], NUM_JOINTS, CHANNELS)
-    frames = sample_frames(len(stored), max_frames) if rng is None else draw_frames(len(stored), max_frames, rng)
-    spans = sampled_spans(np.asarray(row["gloss_spans"], dtype=np.int32), frames)
-    return row | {"num_frames": max_frames, "keypoints": stored[frames].ravel(), "gloss_spans": spans}
-
-
 def shard_uri(directory: str, split: str, key: str) -> str:
     return join(directory, split, f"part-{key}.parquet")
 
 
-def to_table(rows: Sequence[Mapping[str, Any]]) -> pa.Table:
-    """Rows of `clip_to_row` as a table of `CLIP_SCHEMA`."""
-    columns = [pa.array([row[field.name] for row in rows], field.type) for field in CLIP_SCHEMA]
-    return pa.Table.from_arrays(columns, schema=CLIP_SCHEMA)
-
-
 def write_shard(uri: str, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of `clip_to_row` to one Parquet file, whole or not at all."""
-    write_parquet(uri, to_table(rows))
+    write_parquet(uri, clip_table(rows))
 
 
 def write_parquet(uri: str, table: pa.Table) -> None:

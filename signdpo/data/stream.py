@@ -16,7 +16,8 @@ import ray.data
 from ray.data import ExecutionOptions
 from ray.train import DataConfig
 
-from signdpo.data.clips import read_shard, shard_files, shorten_row, to_table
+from signdpo.data.clips import read_shard, shard_files
+from signdpo.data.rows import clip_table, shorten_row
 from signdpo.data.schedule import Block
 from signdpo.seeding import derive_seed
 
@@ -162,7 +163,7 @@ def _shortened(rows: pa.Table, epochs: np.ndarray, max_frames: int, draw_seed: i
     for row, epoch in zip(rows.to_pylist(), epochs.tolist(), strict=True):
         rng = None if draw_seed is None else np.random.default_rng(derive_seed(draw_seed, epoch, row["id"], "frames"))
         shortened.append(shorten_row(row, max_frames, rng))
-    return to_table(shortened)
+    return clip_table(shortened)
 
 
 class ScheduledDataConfig(DataConfig):

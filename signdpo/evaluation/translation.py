@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from signdpo.config import Config
-from signdpo.data.clips import keypoints_of
+from signdpo.data.rows import clips_of
 from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy
 from signdpo.storage.files import fetch_folder
@@ -32,7 +32,7 @@ class Translator:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Clip rows -> `id`, `text` and one column of hypotheses a policy."""
-        keypoints, mask = _clips(batch, self.device)
+        keypoints, mask = pad_clips(clips_of(batch), self.device)
         settings = self.config.evaluation
         columns = {
             name: np.array(
@@ -45,9 +45,3 @@ class Translator:
             for name, policy in self.policies.items()
         }
         return {"id": batch["id"], "text": batch["text"], **columns}
-
-
-def _clips(batch: dict[str, np.ndarray], device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-    clips = [keypoints_of(*row) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)]
-    keypoints, mask = pad_clips(clips)
-    return keypoints.to(device), mask.to(device)

@@ -12,7 +12,7 @@ from transformers import PreTrainedTokenizerBase
 from signdpo.models.language_model import IGNORED
 
 
-def pad_clips(clips: Sequence[np.ndarray | Tensor]) -> tuple[Tensor, Tensor]:
+def pad_clips(clips: Sequence[np.ndarray | Tensor], device: torch.device | str = "cpu") -> tuple[Tensor, Tensor]:
     """Clips `(frames_i, 69, 3)` -> `(batch, max frames, 69, 3)` float32, zero-padded, and its bool mask."""
     longest = max(len(clip) for clip in clips)
     padded = torch.zeros(len(clips), longest, *clips[0].shape[1:])
@@ -20,7 +20,7 @@ def pad_clips(clips: Sequence[np.ndarray | Tensor]) -> tuple[Tensor, Tensor]:
     for row, clip in enumerate(clips):
         padded[row, : len(clip)] = torch.as_tensor(clip)
         mask[row, : len(clip)] = True
-    return padded, mask
+    return padded.to(device), mask.to(device)
 
 
 def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_tokens: int) -> Tensor:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import ray.train
 from ray.train import UserCallback
 
-from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.data.batches import PreferenceBatch
 from signdpo.monitoring.metrics import (
     CLIPS_GENERATED,
     GENERATION_SECONDS,
@@ -34,25 +33,23 @@ class GenerationRecorder:
         self.generated, self.accepted = NEGATIVES_GENERATED.create(run=run), NEGATIVES_ACCEPTED.create(run=run)
         self.redrawn, self.margins = NEGATIVES_REDRAWN.create(run=run), REFERENCE_MARGIN.create(run=run)
 
-    def record(self, rows: Mapping[str, Any], seconds: float) -> None:
+    def record(self, batch: PreferenceBatch, seconds: float) -> None:
         """Count a batch.
 
         Args:
-            rows: preference rows as columns: `valid` and `reference_margins`, five a row, `redraws`, four a row.
-            seconds: that it took to make them.
+            batch: the preference rows.
+            seconds: time that it took to make them.
         """
-        valid, margins = np.stack(rows["valid"]), np.stack(rows["reference_margins"])  # (batch, 5)
-        redraws = np.stack(rows["redraws"])  # (batch, 4)
-        self.clips.inc(len(valid))
+        self.clips.inc(len(batch))
         self.seconds.observe(seconds)
-        for place, level in enumerate(LEVELS):
+        for level, valid in batch.valid.items():
             label = {"level": level}
-            self.generated.inc(len(valid), label)
-            _count(self.accepted, int(valid[:, place].sum()), label)
-            for margin in margins[:, place].tolist():
+            self.generated.inc(len(batch), label)
+            _count(self.accepted, int(valid.sum()), label)
+            for margin in batch.reference_margins[level].tolist():
                 self.margins.observe(max(margin, 0.0), label)
-        for place, level in enumerate(SKELETON_LEVELS):
-            _count(self.redrawn, int(redraws[:, place].sum()), {"level": level})
+        for level, redraws in batch.redraws.items():
+            _count(self.redrawn, int(redraws.sum()), {"level": level})
 
 
 def _count(counter: Any, amount: int, label: dict[str, str]) -> None:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from signdpo.config import Config
-from signdpo.data.clips import keypoints_of
+from signdpo.data.rows import clips_of
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
@@ -103,10 +103,8 @@ class NegativeGenerator:
             )
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
-        """Clip rows with an `epoch` column -> preference rows: the same columns and what the module's docs list."""
-        clips = [
-            torch.from_numpy(keypoints_of(*row)) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)
-        ]
+        """Columns of clips with their epochs -> the same and the other columns of `PREFERENCE_SCHEMA`."""
+        clips = [torch.from_numpy(clip) for clip in clips_of(batch)]
         texts = [str(text) for text in batch["text"]]
         seeds = [(self.config.seed, int(epoch), str(i)) for epoch, i in zip(batch["epoch"], batch["id"], strict=True)]
         labels = tokenize(self.tokenizer, texts, max_tokens=self.config.policy.max_text_tokens).to(self.device)
@@ -156,7 +154,7 @@ class NegativeGenerator:
         }
 
     def _salience(self, clips: list[Tensor], labels: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
+        keypoints, mask = pad_clips(clips, self.device)
         salience = measure_salience(
             self.guide, keypoints, mask, labels, self.config.negatives.salience, self.tokenizer.eos_token_id
         )
@@ -165,7 +163,7 @@ class NegativeGenerator:
 
     @torch.no_grad()
     def _encode(self, model: SignTranslator, clips: list[Tensor]) -> Encoded:
-        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
+        keypoints, mask = pad_clips(clips, self.device)
         with autocast(self.device, self.config.dpo_precision):
             return model.encode(keypoints, mask)
 
@@ -234,6 +232,6 @@ class NegativeGenerator:
     @torch.no_grad()
     def _logps(self, clips: Sequence[Tensor], labels: Tensor) -> Tensor:
         """Reference log-probability of a sentence under each clip, `(n,)` float32."""
-        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
+        keypoints, mask = pad_clips(clips, self.device)
         with autocast(self.device, self.config.dpo_precision):
             return self.model.logps(self.model.encode(keypoints, mask), labels).float().cpu()

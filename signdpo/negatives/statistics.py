@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from signdpo.data.batches import PreferenceBatch
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 
 ACCEPTED, REDRAWN, MARGIN, STRENGTH = (
@@ -15,7 +16,7 @@ ACCEPTED, REDRAWN, MARGIN, STRENGTH = (
 )
 
 
-def batch_statistics(batch: Mapping[str, Any]) -> dict[str, float]:
+def batch_statistics(batch: PreferenceBatch) -> dict[str, float]:
     """Metrics of a batch of preference rows.
 
     Returns:
@@ -24,18 +25,18 @@ def batch_statistics(batch: Mapping[str, Any]) -> dict[str, float]:
         `negatives/margin/<level>`: mean reference margin of the accepted ones, in nats; 0 where there is none.
         `negatives/strength/<level>`: their mean strength.
     """
-    accepted = np.stack(batch["valid"])  # (batch, 5)
-    redrawn = np.stack(batch["redraws"]) > 0  # (batch, 4)
-    margins, strengths = np.stack(batch["reference_margins"]), np.stack(batch["strengths"])
     metrics = {}
-    for place, level in enumerate(LEVELS):
-        kept = accepted[:, place]
+    for level, kept in batch.valid.items():
         metrics[f"{ACCEPTED}/{level}"] = float(kept.mean())
-        metrics[f"{MARGIN}/{level}"] = float(margins[kept, place].mean()) if kept.any() else 0.0
+        metrics[f"{MARGIN}/{level}"] = _mean(batch.reference_margins[level][kept])
         if level in SKELETON_LEVELS:
-            metrics[f"{REDRAWN}/{level}"] = float(redrawn[:, place].mean())
-            metrics[f"{STRENGTH}/{level}"] = float(strengths[kept, place].mean()) if kept.any() else 0.0
+            metrics[f"{REDRAWN}/{level}"] = float((batch.redraws[level] > 0).mean())
+            metrics[f"{STRENGTH}/{level}"] = _mean(batch.strengths[level][kept])
     return metrics
+
+
+def _mean(values: np.ndarray) -> float:
+    return float(values.mean()) if len(values) else 0.0
 
 
 class LevelStatistics(BaseModel):

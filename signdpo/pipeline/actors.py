@@ -17,8 +17,10 @@ import ray
 
 from signdpo.config import Config
 from signdpo.data.actor_pool import BatchWorker
-from signdpo.data.cache import part_name, plain_table
+from signdpo.data.batches import PreferenceBatch
+from signdpo.data.cache import part_name
 from signdpo.data.clips import write_parquet
+from signdpo.data.rows import PREFERENCE_SCHEMA, table_of
 from signdpo.monitoring.recorders import GenerationRecorder
 from signdpo.storage.files import join
 from signdpo.training.versions import Follower
@@ -65,7 +67,7 @@ class GenerateNegatives(BatchWorker):
     def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         began = time.monotonic()
         rows = self.generator(batch)
-        self.recorder.record(rows, time.monotonic() - began)
+        self.recorder.record(PreferenceBatch.collate(rows), time.monotonic() - began)
         return rows
 
 
@@ -93,7 +95,7 @@ class CacheNegatives(GenerateNegatives):
 
     def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         name = part_name(batch["epoch"], batch["step"], batch["id"])
-        write_parquet(join(self.folder, name), plain_table(super().work(batch)))
+        write_parquet(join(self.folder, name), table_of(super().work(batch), PREFERENCE_SCHEMA))
         return {"rows": np.array([len(batch["id"])])}
 
 

@@ -9,8 +9,10 @@ import numpy as np
 import ray
 
 from signdpo.config import Config, ConfigError
-from signdpo.data.clips import keypoints_of, read_clips, shorten_row
-from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.data.batches import PreferenceBatch
+from signdpo.data.clips import read_clips
+from signdpo.data.rows import shorten_row
+from signdpo.levels import LEVELS
 from signdpo.negatives.generator import NegativeGenerator
 from signdpo.negatives.skeleton.negative import UNCHANGED
 from signdpo.report.negatives import NegativeExample
@@ -50,7 +52,7 @@ def negative_examples(
     asked = config.resources.of_generator()
     make = _generate.options(num_cpus=asked.pop("CPU"), num_gpus=asked.pop("GPU", None), resources=asked)
     arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
-    batch = ray.get(make.remote(arguments, rows, epoch))
+    batch = PreferenceBatch.collate(ray.get(make.remote(arguments, rows, epoch)))
     examples = (_example(batch, row) for row in range(len(rows)))
     return [min([next(examples) for _ in group], key=lambda example: len(example.left_out)) for group in groups]
 
@@ -75,22 +77,23 @@ def _candidates(context: RunContext, split: str, ids: Sequence[str], count: int)
 def _generate(arguments: tuple[Config, str, str, str, str], rows: list[dict[str, Any]], epoch: int) -> dict[str, Any]:
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
     columns["epoch"] = np.full(len(rows), epoch, dtype=np.int32)
+    columns["step"] = np.zeros(len(rows), dtype=np.int64)  # of no training
     return NegativeGenerator(*arguments)(columns)
 
 
-def _example(batch: dict[str, Any], row: int) -> NegativeExample:
-    frames = int(batch["num_frames"][row])
-    logps, valid = batch["reference_logps"][row], batch["valid"][row]
-    operations = dict(zip(SKELETON_LEVELS, batch["operations"][row], strict=True))
+def _example(batch: PreferenceBatch, row: int) -> NegativeExample:
+    operations = {level: names[row] for level, names in batch.operations.items()}
     return NegativeExample(
-        id=str(batch["id"][row]),
-        text=str(batch["text"][row]),
-        rejected_text=str(batch["rejected_text"][row]),
-        keypoints=keypoints_of(batch["keypoints"][row], frames),
-        perturbed={level: keypoints_of(batch[f"keypoints_{level}"][row], frames) for level in SKELETON_LEVELS},
-        frame_salience=np.asarray(batch["salience_frames"][row], dtype=np.float32),
-        part_salience=np.asarray(batch["salience_parts"][row], dtype=np.float32),
+        id=batch.ids[row],
+        text=batch.texts[row],
+        rejected_text=batch.rejected_texts[row],
+        keypoints=batch.clips[row],
+        perturbed={level: clips[row] for level, clips in batch.rejected_clips.items()},
+        frame_salience=batch.frame_salience[row],
+        part_salience=batch.part_salience[row],
         operations={level: operation for level, operation in operations.items() if operation != UNCHANGED},
-        reference_margins={level: float(logps[0] - logps[1 + place]) for place, level in enumerate(LEVELS)},
-        left_out=[level for level, usable in zip(LEVELS, valid, strict=True) if not usable],
+        reference_margins={
+            level: float(batch.reference_chosen[row] - logps[row]) for level, logps in batch.reference_rejected.items()
+        },
+        left_out=[level for level in LEVELS if not batch.valid[level][row]],
     )

@@ -6,7 +6,7 @@ perturbed versions in one batch and decodes six sequences in another; the clean 
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 import ray.train.torch
@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from signdpo.config import Config
-from signdpo.data.clips import keypoints_of, read_clips
+from signdpo.data.batches import PreferenceBatch
+from signdpo.data.clips import read_clips
 from signdpo.data.feed import StepBatches
 from signdpo.dpo.objective import Logps, multi_level_objective
-from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.levels import LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
@@ -85,19 +86,19 @@ def train_dpo(settings: DpoSettings, run: WorkerRun) -> None:
     ledger = Ledger(settings.ledger, rank=rank, step=state.step)
     feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(run.labels))
     generators: set[str] = set()
-    for batch in feed:
-        generators.update(batch["generator"].tolist())
+    for batch in map(PreferenceBatch.collate, feed):
+        generators.update(batch.generators)
         loss, metrics = preference_loss(batch, parallel, policy, config, settings.reference_hash)
         if config.negatives.policy == "current":
-            metrics["policy_version_lag"] = float(np.mean(state.step - batch["policy_version"]))
+            metrics["policy_version_lag"] = float(np.mean(state.step - batch.policy_versions))
         update = state.update(loss, clip_grad_norm=config.dpo.clip_grad_norm)
         ledger.record(batch)
         publisher.advance(state.step)
         metrics = _mean_over_workers(metrics) | update
         metrics |= {
             "step": state.step,
-            "epoch": int(batch["epoch"][0]),
-            "rows": len(batch["id"]),
+            "epoch": int(batch.epochs[0]),
+            "rows": len(batch),
             "generators": len(generators),
         }
         if state.step == settings.warm_steps or state.step in settings.epoch_steps:
@@ -116,40 +117,38 @@ def check_reference(found: str, expected: str, where: str) -> None:
 
 
 def preference_loss(
-    batch: dict[str, Any], parallel: nn.Module, policy: Policy, config: Config, reference_hash: str
+    batch: PreferenceBatch, parallel: nn.Module, policy: Policy, config: Config, reference_hash: str
 ) -> tuple[Tensor, dict[str, float]]:
     """The loss of a batch of preference rows, a scalar tensor, and its metrics by name.
 
     Raises:
         ReferenceMismatchError: if a row was scored under another reference.
     """
-    for found in np.unique(batch["reference_hash"]):
-        check_reference(str(found), reference_hash, "a preference row")
+    for found in sorted(set(batch.reference_hashes)):
+        check_reference(found, reference_hash, "a preference row")
     device = policy.model.device
-    columns = ["keypoints", *(f"keypoints_{level}" for level in SKELETON_LEVELS)]
-    versions = [
-        pad_clips([keypoints_of(*row) for row in zip(batch[column], batch["num_frames"], strict=True)])
-        for column in columns
-    ]
+    versions = [pad_clips(clips) for clips in (batch.clips, *batch.rejected_clips.values())]
     keypoints = torch.stack([version for version, _ in versions]).to(device)
     mask = versions[0][1].to(device)
-    sentences = [str(text) for column in ("text", "rejected_text") for text in batch[column]]
+    sentences = [*batch.texts, *batch.rejected_texts]
     labels = tokenize(policy.tokenizer, sentences, max_tokens=config.policy.max_text_tokens).to(device)
-    labels = labels.view(2, len(batch["id"]), -1)
+    labels = labels.view(2, len(batch), -1)
     with autocast(device, config.dpo_precision):
         scores = parallel(keypoints, mask, labels).float()
-    reference = torch.tensor(np.stack(batch["reference_logps"]), device=device).T  # (6, batch)
-    valid = torch.tensor(np.stack(batch["valid"]), device=device).T  # (5, batch)
     lengths = (labels != IGNORED).sum(-1)
     loss, metrics = multi_level_objective(
         Logps(scores[0], dict(zip(LEVELS, scores[1:], strict=True))),
-        Logps(reference[0], dict(zip(LEVELS, reference[1:], strict=True))),
+        Logps(torch.tensor(batch.reference_chosen, device=device), _tensors(batch.reference_rejected, device)),
         lengths[0],
         lengths[1],
-        dict(zip(LEVELS, valid, strict=True)),
+        _tensors(batch.valid, device),
         config.dpo,
     )
     return loss, metrics | batch_statistics(batch)
+
+
+def _tensors(values: Mapping[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
+    return {level: torch.tensor(column, device=device) for level, column in values.items()}
 
 
 def _mean_over_workers(metrics: dict[str, float]) -> dict[str, float]:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-import numpy as np
 import pyarrow as pa
 
+from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_parquet, write_parquet
+from signdpo.data.rows import table_of
 from signdpo.levels import LEVELS
 from signdpo.storage.files import join, list_folder, remove_file
 
@@ -52,12 +53,18 @@ class Ledger:
         self.folder, self.rank, self.committed = folder, rank, step
         self.parts: list[pa.Table] = []
 
-    def record(self, batch: Mapping[str, Any]) -> None:
+    def record(self, batch: PreferenceBatch) -> None:
         """Note the preference rows of a batch that was trained on."""
-        count = len(batch["id"])
-        levels = [[level for level, valid in zip(LEVELS, row, strict=True) if valid] for row in batch["valid"]]
-        columns: dict[str, Any] = {**batch, "rank": np.full(count, self.rank), "levels": levels}
-        self.parts.append(pa.table({field.name: pa.array(columns[field.name], field.type) for field in LEDGER_SCHEMA}))
+        columns = {
+            "id": batch.ids,
+            "epoch": batch.epochs,
+            "step": batch.steps,
+            "rank": [self.rank] * len(batch),
+            "levels": [[level for level in LEVELS if batch.valid[level][row]] for row in range(len(batch))],
+            "policy_version": batch.policy_versions,
+            "generator": batch.generators,
+        }
+        self.parts.append(table_of(columns, LEDGER_SCHEMA))
 
     def commit(self, step: int) -> None:
         """Write what was recorded since the last call, of the steps up to `step` batches."""

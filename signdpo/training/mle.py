@@ -9,8 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from signdpo.config import Config
-from signdpo.data.clips import keypoints_of, read_clips
+from signdpo.data.clips import read_clips
 from signdpo.data.feed import StepBatches
+from signdpo.data.rows import clips_of
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
@@ -72,7 +73,5 @@ def train_mle(settings: MleSettings, run: WorkerRun) -> None:
 
 def _collate(batch: dict[str, Any], policy: Policy, config: Config, device: torch.device) -> tuple[Tensor, ...]:
     """Clip rows -> keypoints `(batch, frames, 69, 3)`, mask `(batch, frames)`, labels `(batch, tokens)`."""
-    clips = [keypoints_of(*row) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)]
-    keypoints, mask = pad_clips(clips)
     labels = tokenize(policy.tokenizer, [str(t) for t in batch["text"]], max_tokens=config.policy.max_text_tokens)
-    return keypoints.to(device), mask.to(device), labels.to(device)
+    return *pad_clips(clips_of(batch), device), labels.to(device)

@@ -9,7 +9,7 @@ import torch
 import torch.distributed
 
 from signdpo.config import Config
-from signdpo.data.clips import keypoints_of
+from signdpo.data.rows import clips_of
 from signdpo.evaluation.metrics import score
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
@@ -60,8 +60,7 @@ def score_dev(policy: Policy, dev: pa.Table, config: Config) -> dict[str, float]
 
 def _score_batch(policy: Policy, rows: list[dict[str, Any]], config: Config) -> tuple[list[str], list[str], float, int]:
     device = policy.model.device
-    keypoints, mask = pad_clips([keypoints_of(row["keypoints"], row["num_frames"]) for row in rows])
-    keypoints, mask = keypoints.to(device), mask.to(device)
+    keypoints, mask = pad_clips(clips_of(rows), device)
     references = [row["text"] for row in rows]
     labels = tokenize(policy.tokenizer, references, max_tokens=config.policy.max_text_tokens).to(device)
     nll = -float(policy.model.logps(policy.model.encode(keypoints, mask), labels).sum())

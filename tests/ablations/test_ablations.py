@@ -17,7 +17,8 @@ from signdpo.ablations.ratios import ratio_of_means
 from signdpo.ablations.salience import SalienceScores, contrasts, score_salience, sign_frames
 from signdpo.config import Config, SalienceConfig, load_config
 from signdpo.corpora.synthetic.source import SyntheticSource
-from signdpo.data.clips import Manifest, SplitSummary, clip_to_row, prepare_clip, shard_uri, write_manifest, write_shard
+from signdpo.data.clips import Manifest, SplitSummary, prepare_clip, shard_uri, write_manifest, write_shard
+from signdpo.data.rows import clip_to_row
 from signdpo.models.policy import build_policy
 from signdpo.negatives.skeleton.salience import Salience
 

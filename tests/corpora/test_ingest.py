@@ -20,7 +20,8 @@ from signdpo.config import CorpusConfig
 from signdpo.corpora.ingest import TooManyBadClipsError, ingest
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import Entry
-from signdpo.data.clips import keypoints_of, read_clips, read_manifest, read_quarantine
+from signdpo.data.clips import read_clips, read_manifest, read_quarantine
+from signdpo.data.rows import keypoints_of
 from signdpo.skeleton.clip import Clip
 from signdpo.skeleton.layout import NUM_JOINTS
 

@@ -7,8 +7,6 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
@@ -16,7 +14,8 @@ from support.reruns import align_again
 from support.small_runs import SMALL, SmallRun
 
 from signdpo.config import Config, ConfigError, load_config
-from signdpo.data.cache import CachedNegatives, plain_table
+from signdpo.data.cache import CachedNegatives
+from signdpo.data.rows import PREFERENCE_SCHEMA
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
 from signdpo.pipeline.run import run
@@ -55,14 +54,10 @@ def test_cached_and_streamed_runs_have_the_same_losses(
         assert [row[name] for row in cached] == [row[name] for row in streamed]
 
 
-def test_parts_are_plain_arrow(cached_run: tuple[Path, list[dict[str, Any]]]) -> None:
+def test_parts_are_plain_parquet_of_the_preference_schema(cached_run: tuple[Path, list[dict[str, Any]]]) -> None:
     directory, _ = cached_run
     schema = pq.read_schema(next(directory.glob("negatives/*/part-*.parquet")))
-    assert schema.field("keypoints_spatial_local").type == pa.list_(pa.float16())
-    assert schema.field("valid").type == pa.list_(pa.bool_())
-    assert schema.field("operations").type == pa.list_(pa.string())
-    assert schema.field("reference_logps").type == pa.list_(pa.float32())
-    assert schema.field("rejected_text").type == pa.string()
+    assert schema.equals(PREFERENCE_SCHEMA)
 
 
 def test_a_cache_serves_another_run_and_other_batches(
@@ -117,22 +112,6 @@ def test_an_interrupted_cache_goes_on(
     assert {part.stat().st_mtime for part in kept} == {1}
     assert pq.read_table(lost).drop_columns(["generator"]).equals(whole.drop_columns(["generator"]))
     assert (lost.parent / "manifest.json").is_file()
-
-
-def test_any_column_of_a_row_keeps_its_type() -> None:
-    table = plain_table(
-        {
-            "id": np.array(["a", "b"], dtype=object),
-            "gloss": np.array([np.array([], dtype=object), np.array([], dtype=object)], dtype=object),
-            "strength": np.array([[0.1, 0.2], [0.3, 0.4]], dtype=np.float16),
-            "redraws": [np.array([1, 2], dtype=np.int8), np.array([], dtype=np.int8)],
-            "valid": [np.array([True]), np.array([False])],
-        }
-    )
-    types = [pa.string(), pa.list_(pa.string()), pa.list_(pa.float16()), pa.list_(pa.int8()), pa.list_(pa.bool_())]
-    assert table.schema.types == types
-    with pytest.raises(TypeError, match="the column models of the preference rows cannot be cached"):
-        plain_table({"models": [object()]})
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from support.small_runs import SmallRun
 from support.small_start import SmallStart
 
 from signdpo.data.actor_pool import on_actors
+from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_clips
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
@@ -31,7 +32,8 @@ def arguments_of(run: SmallRun | SmallStart) -> tuple[Any, ...]:
 def batch_of(run: SmallRun | SmallStart, begin: int, count: int) -> dict[str, np.ndarray]:
     clips = read_clips(run.directory / "clips", "train").slice(begin, count).to_pylist()
     columns = {name: np.array([row[name] for row in clips], dtype=object) for name in ("id", "text", "keypoints")}
-    return columns | {"num_frames": np.array([row["num_frames"] for row in clips]), "epoch": np.zeros(count, np.int32)}
+    frames = np.array([row["num_frames"] for row in clips])
+    return columns | {"num_frames": frames, "epoch": np.zeros(count, np.int32), "step": np.zeros(count, np.int64)}
 
 
 def generate(run: SmallRun, *, actors: int, batch_size: int) -> dict[tuple[int, str], dict[str, Any]]:
@@ -173,9 +175,9 @@ def test_the_trainer_scores_a_row_as_its_generator_did(
     dpo = small_start.config.dpo.model_copy(update={"precision": precision})
     config = small_start.config.model_copy(update={"dpo": dpo})
     _, *others = arguments_of(small_start)
-    rows = NegativeGenerator(config, *others)(batch_of(small_start, 0, 6))
+    batch = PreferenceBatch.collate(NegativeGenerator(config, *others)(batch_of(small_start, 0, 6)))
     policy = Policy.load(others[0])
-    loss, metrics = preference_loss(rows, PreferenceStep(policy.model), policy, config, others[1])
+    loss, metrics = preference_loss(batch, PreferenceStep(policy.model), policy, config, others[1])
     margins = [abs(value) for name, value in metrics.items() if name.startswith("rewards/margins")]
     assert len(margins) == len(LEVELS)
     assert max(margins) < tolerance

@@ -13,10 +13,9 @@ from support.reruns import align_again
 from support.small_runs import SmallRun
 
 from signdpo.data.actor_pool import on_actors
-from signdpo.data.clips import keypoints_of
+from signdpo.data.batches import PreferenceBatch
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore, ScheduledDataConfig
-from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
@@ -79,18 +78,15 @@ def test_the_frozen_reference_scored_the_rows_of_every_version(
     _, baseline, reference_hash, *_ = arguments_of(small_run)
     reference = Policy.load(baseline)
     score = PreferenceStep(reference.model)
-    for batch in followed:
-        assert set(batch["reference_hash"]) == {reference_hash}
-        columns = ["keypoints", *(f"keypoints_{level}" for level in SKELETON_LEVELS)]
-        padded = [
-            pad_clips([keypoints_of(*row) for row in zip(batch[column], batch["num_frames"], strict=True)])
-            for column in columns
-        ]
-        sentences = [str(text) for column in ("text", "rejected_text") for text in batch[column]]
-        labels = tokenize(reference.tokenizer, sentences, max_tokens=64).view(2, len(batch["id"]), -1)
+    for batch in map(PreferenceBatch.collate, followed):
+        assert set(batch.reference_hashes) == {reference_hash}
+        padded = [pad_clips(clips) for clips in (batch.clips, *batch.rejected_clips.values())]
+        sentences = [*batch.texts, *batch.rejected_texts]
+        labels = tokenize(reference.tokenizer, sentences, max_tokens=64).view(2, len(batch), -1)
         with torch.no_grad():
             scored = score(torch.stack([keypoints for keypoints, _ in padded]), padded[0][1], labels)
-        np.testing.assert_allclose(np.stack(batch["reference_logps"]), scored.T.numpy(), atol=1e-4)
+        logps = np.stack([batch.reference_chosen, *batch.reference_rejected.values()])
+        np.testing.assert_allclose(logps, scored.numpy(), atol=1e-4)
 
 
 def test_another_version_looks_elsewhere_and_version_zero_is_the_reference(small_run: SmallRun) -> None:

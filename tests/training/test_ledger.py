@@ -4,16 +4,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support.preferences import preference_columns
 
+from signdpo.data.batches import PreferenceBatch
 from signdpo.levels import LEVELS
 from signdpo.training.ledger import Ledger, LedgerError, check_ledger, read_ledger
 
 CLIPS = ["a", "b", "c", "d"]
 
 
-def batch(epoch: int, step: int, clips: str) -> dict[str, object]:
-    """The columns of preference rows that the ledger is made of; all levels but the first teach."""
-    return {
+def batch(epoch: int, step: int, clips: str) -> PreferenceBatch:
+    """Rows of which all levels but the first teach."""
+    given = {
         "id": np.array(list(clips), dtype=object),
         "epoch": np.full(len(clips), epoch),
         "step": np.full(len(clips), step),
@@ -21,6 +23,7 @@ def batch(epoch: int, step: int, clips: str) -> dict[str, object]:
         "generator": np.array(["g1"] * len(clips), dtype=object),
         "valid": [np.array([False, True, True, True, True]) for _ in clips],
     }
+    return PreferenceBatch.collate(preference_columns(len(clips), **given))
 
 
 def record(folder: Path, rank: int, steps: dict[int, str], *, done: int = 0, epoch: int = 0) -> None:

@@ -9,7 +9,7 @@ import torch
 
 from signdpo.config import Config
 from signdpo.config.negatives import MINING
-from signdpo.data.clips import keypoints_of
+from signdpo.data.rows import clips_of
 from signdpo.levels import BY_NAME
 from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy
@@ -37,9 +37,7 @@ class HypothesisMiner:
 
     def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
         """Clip rows -> rows of `id`, `reference`, `hypothesis` and `source`, several a clip."""
-        clips = [
-            torch.from_numpy(keypoints_of(*row)) for row in zip(batch["keypoints"], batch["num_frames"], strict=True)
-        ]
+        clips = [torch.from_numpy(clip) for clip in clips_of(batch)]
         samples = self.config.negatives.perturber.samples_per_clip
         rows = np.repeat(np.arange(len(clips)), samples)
         ids = [str(batch["id"][row]) for row in rows]
@@ -69,7 +67,7 @@ class HypothesisMiner:
         settings, decoding = self.config.negatives.perturber, self.config.evaluation
         if source == "perturbed":
             clips = [self._distort(clip, seed) for clip, seed in zip(clips, seeds, strict=True)]
-        keypoints, mask = (tensor.to(self.device) for tensor in pad_clips(clips))
+        keypoints, mask = pad_clips(clips, self.device)
         if source == "beam":
             beams = decoding.num_beams
             ids = self.policy.model.translate(

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from signdpo.data.clips import keypoints_of, read_shard, shard_files, shorten_row
+from signdpo.data.clips import read_shard, shard_files
+from signdpo.data.rows import clips_of, shorten_row
 from signdpo.negatives.seeding import integer
 from signdpo.seeding import derive_seed
 
@@ -47,7 +48,7 @@ class DonorPool:
         return cls(
             ids=[row["id"] for row in rows],
             texts=[row["text"] for row in rows],
-            clips=[torch.from_numpy(keypoints_of(row["keypoints"], row["num_frames"])) for row in rows],
+            clips=[torch.from_numpy(clip) for clip in clips_of(rows)],
         )
 
     def draw(self, clip: str, text: str, rng: torch.Generator) -> Tensor | None:

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 import torch
+from support.preferences import preference_columns
 from torch import Tensor
 
 from signdpo.config import Config, ConfigError, HardnessConfig, NegativesConfig, load_config
+from signdpo.data.batches import PreferenceBatch
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.negatives.skeleton.hardness import Band, DrawnNegative, draw_within_band
 from signdpo.negatives.skeleton.negative import UNCHANGED, ClipToPerturb
@@ -124,13 +126,14 @@ def test_a_band_that_holds_nothing_is_refused() -> None:
 
 
 def test_statistics_of_batches_add_up_to_those_of_a_run() -> None:
-    def batch(valid: list[bool], margin: float, redraws: int, clips: int) -> dict[str, list[np.ndarray]]:
-        return {
-            "valid": [np.array(valid)] * clips,
-            "reference_margins": [np.full(5, margin, np.float32)] * clips,
-            "redraws": [np.full(4, redraws, np.int32)] * clips,
-            "strengths": [np.full(4, 0.5, np.float32)] * clips,
-        }
+    def batch(valid: list[bool], margin: float, redraws: int, clips: int) -> PreferenceBatch:
+        columns = preference_columns(
+            clips,
+            valid=[np.array(valid)] * clips,
+            reference_margins=[np.full(5, margin, np.float32)] * clips,
+            redraws=[np.full(4, redraws, np.int32)] * clips,
+        )
+        return PreferenceBatch.collate(columns)
 
     first, second = batch([True] * 5, 2.0, 0, 30), batch([False, *[True] * 4], 5.0, 2, 10)
     metrics = [batch_statistics(first) | {"rows": 30}, batch_statistics(second) | {"rows": 10}]

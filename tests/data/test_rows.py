@@ -1,0 +1,94 @@
+"""What a row is: its columns, their types, and the clip or the preferences that it stands for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from support.preferences import FRAMES, preference_columns
+
+from signdpo.data.batches import PreferenceBatch
+from signdpo.data.rows import (
+    PREFERENCE_SCHEMA,
+    clip_table,
+    clip_to_row,
+    clips_of,
+    keypoints_of,
+    row_digest,
+    shorten_row,
+    table_of,
+)
+from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.skeleton.clip import Clip
+from signdpo.skeleton.layout import NUM_JOINTS
+
+
+def clip(frames: int = 3) -> Clip:
+    keypoints = np.random.default_rng(frames).uniform(-1, 1, (frames, NUM_JOINTS, 3)).astype(np.float32)
+    return Clip("a", "a word", keypoints, ("A", "WORD"), np.array([[0, 1], [1, 3]], np.int32), "anna")
+
+
+def test_keypoints_are_a_copy_even_of_a_read_only_view() -> None:
+    flat = np.zeros(NUM_JOINTS * 3, np.float16)
+    flat.flags.writeable = False
+    keypoints = keypoints_of(flat, 1)
+    keypoints[:] = 1
+    assert keypoints.dtype == np.float32
+    assert not flat.any()
+
+
+def test_clips_are_the_same_from_rows_and_from_columns() -> None:
+    rows = clip_table([clip_to_row(clip(frames)) for frames in (3, 5)])
+    columns = {name: rows[name].to_numpy() for name in ("keypoints", "num_frames")}
+    for one, other, frames in zip(clips_of(rows.to_pylist()), clips_of(columns), (3, 5), strict=True):
+        np.testing.assert_array_equal(one, other)
+        np.testing.assert_array_equal(one, clip(frames).keypoints.astype(np.float16).astype(np.float32))
+
+
+def test_a_shortened_row_is_the_row_of_the_shortened_clip() -> None:
+    shortened, expected = shorten_row(clip_to_row(clip(9)), 3), clip_to_row(clip(9).sampled(3))
+    assert clip_table([shortened]).equals(clip_table([expected]))
+
+
+def test_the_digest_sees_every_column() -> None:
+    row = clip_to_row(clip())
+    other_keypoints = row["keypoints"].copy()
+    other_keypoints[0] += 1
+    changes = {"id": "b", "text": "b", "signer": "b", "gloss": ["B"], "gloss_spans": [1], "keypoints": other_keypoints}
+    digests = {row_digest({**row, column: value}) for column, value in changes.items()} | {row_digest(row)}
+    assert len(digests) == len(changes) + 1
+
+
+def test_a_preference_row_survives_storage() -> None:
+    made = preference_columns(3)
+    stored = table_of(made, PREFERENCE_SCHEMA)
+    assert set(stored.column_names) == set(made)
+    columns = {name: stored[name].to_numpy(zero_copy_only=False) for name in stored.column_names}
+    assert table_of(columns, PREFERENCE_SCHEMA).equals(stored)
+
+
+def test_a_column_of_another_type_is_named() -> None:
+    with pytest.raises(TypeError, match=r"the column strengths is not of type list<.*float>: "):
+        table_of(preference_columns(1, strengths=[object()]), PREFERENCE_SCHEMA)
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_each_level_gets_its_own_values(stored: bool) -> None:
+    columns = preference_columns(
+        2,
+        reference_logps=[np.arange(6, dtype=np.float32), np.arange(10, 16, dtype=np.float32)],
+        valid=[np.array([True, False, True, False, True]), np.array([False] * 5)],
+        redraws=[np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32)],
+    )
+    if stored:
+        table: pa.Table = table_of(columns, PREFERENCE_SCHEMA)
+        columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
+    batch = PreferenceBatch.collate(columns)
+    assert batch.reference_chosen.tolist() == [0, 10]
+    assert [batch.reference_rejected[level].tolist() for level in LEVELS] == [[k, 10 + k] for k in range(1, 6)]
+    assert [level for level in LEVELS if batch.valid[level][0]] == ["spatial_global", "temporal_global", "language"]
+    assert not any(batch.valid[level][1] for level in LEVELS)
+    assert [batch.redraws[level].tolist() for level in SKELETON_LEVELS] == [[k, 4 + k] for k in range(4)]
+    assert batch.operations["temporal_local"] == ["drop", "drop"]
+    assert [clips[1][0, 0, 0] for clips in (batch.clips, *batch.rejected_clips.values())] == [1, 2, 3, 4, 5]
+    assert batch.clips[0].shape == (FRAMES, NUM_JOINTS, 3)
