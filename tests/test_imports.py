@@ -6,33 +6,44 @@ import sys
 from pathlib import Path
 
 MATHS = [
-    "signdpo.skeleton.layout",
-    "signdpo.skeleton.clip",
-    "signdpo.skeleton.formats",
-    "signdpo.skeleton.normalisation",
-    "signdpo.skeleton.drawing",
-    "signdpo.models.policy",
-    "signdpo.models.translator",
-    "signdpo.negatives.skeleton.operations",
-    "signdpo.negatives.skeleton.hardness",
-    "signdpo.negatives.skeleton.negative",
-    "signdpo.negatives.skeleton.salience",
-    "signdpo.text.units",
-    "signdpo.negatives.sentence.perturber",
-    "signdpo.negatives.sentence.perturber_batches",
-    "signdpo.negatives.sentence.selection",
-    "signdpo.negatives.generator",
+    "signdpo.skeleton",
+    "signdpo.models",
+    "signdpo.negatives",
+    "signdpo.text",
+    "signdpo.levels",
+    "signdpo.data.rows",
+    "signdpo.data.batches",
     "signdpo.dpo.objective",
     "signdpo.ablations.failures",
     "signdpo.evaluation.metrics",
     "signdpo.evaluation.significance",
 ]
+WITHOUT_TORCH = ["signdpo.data.rows", "signdpo.data.batches", "signdpo.pipeline.actors"]
+
+IMPORTED = """
+import importlib, pkgutil, sys
+for name in {modules!r}:
+    module = importlib.import_module(name)
+    for inner in pkgutil.walk_packages(getattr(module, "__path__", []), name + "."):
+        importlib.import_module(inner.name)
+    unwanted = {unwanted!r} & set(sys.modules)
+    assert not unwanted, (name, unwanted)
+"""
+
+
+def run_alone(program: str) -> str:
+    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 def test_maths_never_imports_ray() -> None:
-    lines = ["import sys", *(f"import {module}\nassert 'ray' not in sys.modules, '{module}'" for module in MATHS)]
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    run_alone(IMPORTED.format(modules=MATHS, unwanted={"ray"}))
+
+
+def test_what_rays_own_processes_unpickle_imports_no_torch() -> None:
+    run_alone(IMPORTED.format(modules=WITHOUT_TORCH, unwanted={"torch", "transformers"}))
 
 
 REFUSED = """
@@ -48,8 +59,5 @@ assert not {{"torch", "transformers"}} & set(sys.modules)
 
 def test_a_job_is_refused_before_it_imports_for_seconds() -> None:
     job = str(Path(__file__).parents[1] / "jobs" / "align.py")
-    environment = {name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
-    check = [sys.executable, "-c", REFUSED.format(job=job)]
-    done = subprocess.run(check, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr
-    assert "raise resources.num_cpus=1" in " ".join(done.stdout.split())
+    printed = run_alone(REFUSED.format(job=job))
+    assert "raise resources.num_cpus=1" in " ".join(printed.split())
