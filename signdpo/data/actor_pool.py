@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import ray.data
 
 from signdpo.config import Config
+from signdpo.data.rows import Columns
 from signdpo.data.stream import with_errors_kept
 from signdpo.monitoring.hangs import BatchWatch, new_attempts
 
@@ -27,13 +27,13 @@ class BatchWorker:
     def load(self, *arguments: Any) -> None:
         raise NotImplementedError
 
-    def prepare(self, batch: dict[str, np.ndarray]) -> None:
+    def prepare(self, batch: Columns) -> None:
         """What may take any time, before the clock starts."""
 
-    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def work(self, batch: Columns) -> Columns:
         raise NotImplementedError
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def __call__(self, batch: Columns) -> Columns:
         self.prepare(batch)
         with self.watch.over(batch):
             return self.work(batch)

@@ -17,6 +17,8 @@ from signdpo.levels import SKELETON_LEVELS
 from signdpo.skeleton.clip import Clip, draw_frames, sample_frames, sampled_spans
 from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
 
+Columns = dict[str, Any]  # a batch of rows as Ray hands it over: name of a column -> its values, one a row
+
 # Keypoints are flat: nested lists leave Arrow for pickled objects in Ray, and crawl.
 KEYPOINTS: Final = pa.list_(pa.float16())
 

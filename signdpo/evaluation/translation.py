@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from signdpo.config import Config
-from signdpo.data.rows import clips_of
+from signdpo.data.rows import Columns, clips_of
 from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy
 from signdpo.storage.files import fetch_folder
@@ -30,7 +28,7 @@ class Translator:
         for policy in self.policies.values():
             policy.model.to(self.device)
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def __call__(self, batch: Columns) -> Columns:
         """Clip rows -> `id`, `text` and one column of hypotheses a policy."""
         keypoints, mask = pad_clips(clips_of(batch), self.device)
         settings = self.config.evaluation

@@ -8,14 +8,13 @@ from __future__ import annotations
 import copy
 import uuid
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from signdpo.config import Config
-from signdpo.data.rows import clips_of
+from signdpo.data.rows import Columns, clips_of
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
@@ -102,7 +101,7 @@ class NegativeGenerator:
                 f"{self.reference_hash}: restore the folder, or start a new run directory"
             )
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def __call__(self, batch: Columns) -> Columns:
         """Columns of clips with their epochs -> the same and the other columns of `PREFERENCE_SCHEMA`."""
         clips = [torch.from_numpy(clip) for clip in clips_of(batch)]
         texts = [str(text) for text in batch["text"]]

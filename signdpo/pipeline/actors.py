@@ -20,7 +20,7 @@ from signdpo.data.actor_pool import BatchWorker
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.cache import part_name
 from signdpo.data.clips import write_parquet
-from signdpo.data.rows import PREFERENCE_SCHEMA, table_of
+from signdpo.data.rows import PREFERENCE_SCHEMA, Columns, table_of
 from signdpo.monitoring.recorders import GenerationRecorder
 from signdpo.storage.files import join
 from signdpo.training.versions import Follower
@@ -64,7 +64,7 @@ class GenerateNegatives(BatchWorker):
         self.generator = NegativeGenerator(**vars(arguments))
         self.recorder = GenerationRecorder(run)
 
-    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def work(self, batch: Columns) -> Columns:
         began = time.monotonic()
         rows = self.generator(batch)
         self.recorder.record(PreferenceBatch.collate(rows), time.monotonic() - began)
@@ -78,7 +78,7 @@ class FollowPolicy(GenerateNegatives):
         super().load(run, arguments)
         self.follower = follower
 
-    def prepare(self, batch: dict[str, np.ndarray]) -> None:
+    def prepare(self, batch: Columns) -> None:
         published = self.follower.wait(int(batch["step"].min()))
         if published.version != self.generator.policy_version:
             # Weights die with the trainer that published them: the last version serves on.
@@ -93,7 +93,7 @@ class CacheNegatives(GenerateNegatives):
         super().load(run, arguments)
         self.folder = folder
 
-    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def work(self, batch: Columns) -> Columns:
         name = part_name(batch["epoch"], batch["step"], batch["id"])
         write_parquet(join(self.folder, name), table_of(super().work(batch), PREFERENCE_SCHEMA))
         return {"rows": np.array([len(batch["id"])])}
@@ -107,7 +107,7 @@ class MineHypotheses(BatchWorker):
 
         self.miner = HypothesisMiner(*arguments)
 
-    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def work(self, batch: Columns) -> Columns:
         return self.miner(batch)
 
 
@@ -119,5 +119,5 @@ class Translate(BatchWorker):
 
         self.translator = Translator(*arguments)
 
-    def work(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def work(self, batch: Columns) -> Columns:
         return self.translator(batch)

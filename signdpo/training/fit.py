@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -23,7 +23,7 @@ from signdpo.run_context import RunContext
 from signdpo.storage.files import put_folder
 from signdpo.training.checkpoint import MODEL_FOLDER, CheckpointStore
 from signdpo.training.plan import TrainingPlan, WorkerRun
-from signdpo.training.step_metrics import StepFollower, write_metrics
+from signdpo.training.step_metrics import Row, StepFollower, write_metrics
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def fit(
     plan: TrainingPlan,
     *,
     watchdog: Watchdog | None = None,
-    on_row: Callable[[Mapping[str, Any]], None] | None = None,
+    on_row: Callable[[Row], None] | None = None,
     callbacks: Sequence[UserCallback] = (),
 ) -> CheckpointStore:
     """Run a per-worker loop to its end.
@@ -87,7 +87,7 @@ def fit(
     )
     with progress, follow(training, context.console) as trackers:
 
-        def show(row: dict[str, Any]) -> None:
+        def show(row: Row) -> None:
             progress.update(row["step"], f"loss {row['loss']:.3f}")
             trackers.log(row)
             if on_row is not None:
@@ -159,7 +159,7 @@ def _rest(stream: Callable[[int], ray.data.Dataset], store: CheckpointStore, tot
     return stream(step) if step < total_steps else ray.data.range(0)
 
 
-def keep_best(context: RunContext, store: CheckpointStore, uri: str, score: str | None) -> dict[str, Any]:
+def keep_best(context: RunContext, store: CheckpointStore, uri: str, score: str | None) -> Row:
     """Copy the best sound checkpoint's model to `uri`; returns its metrics. A damaged one is skipped with a warning.
 
     Raises:

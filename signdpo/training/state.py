@@ -27,7 +27,7 @@ from signdpo.training.checkpoint import (
     seal,
 )
 from signdpo.training.plan import WorkerRun
-from signdpo.training.step_metrics import StepMetrics
+from signdpo.training.step_metrics import Row, StepMetrics
 from signdpo.training.workers import gather, rank_and_world
 
 
@@ -69,7 +69,7 @@ class TrainingState:
     config: str
     step: int = 0
     committed_step: int = 0
-    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows: list[Row] = field(default_factory=list)
 
     @property
     def model(self) -> nn.Module:
@@ -86,7 +86,7 @@ class TrainingState:
         self.step += 1
         return {"grad_norm": float(norm), "lr": lr}
 
-    def report(self, metrics: dict[str, Any], *, checkpoint: bool) -> None:
+    def report(self, metrics: Row, *, checkpoint: bool) -> None:
         """Note the metrics of a step, and commit a checkpoint where one is due, which all ranks do together.
 
         Args:
@@ -108,7 +108,7 @@ class TrainingState:
             ray.train.report(metrics, checkpoint=saved, checkpoint_dir_name=checkpoint_name(self.step))
         self.committed_step, self.rows = self.step, []
 
-    def _save(self, folder: str, metrics: dict[str, Any]) -> None:
+    def _save(self, folder: str, metrics: Row) -> None:
         """What rank 0 keeps for all."""
         self.saved.save(f"{folder}/{MODEL_FOLDER}")
         state = {"optimizer": self.optimizer.state_dict(), "scheduler": self.scheduler.state_dict()}

@@ -26,7 +26,7 @@ WRITE_SHARE = 0.05  # of the time that writing may take
 LOCAL_POLL_SECONDS = 0.5  # between two looks of the driver
 REMOTE_POLL_SECONDS = 4.0
 
-Row = dict[str, Any]
+Row = dict[str, Any]  # `step`, `epoch` and the metrics of a step, by their standard names
 
 
 class StepMetrics:

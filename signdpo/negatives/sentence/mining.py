@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 
 from signdpo.config import Config
 from signdpo.config.negatives import MINING
-from signdpo.data.rows import clips_of
+from signdpo.data.rows import Columns, clips_of
 from signdpo.levels import BY_NAME
 from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy
@@ -35,7 +33,7 @@ class HypothesisMiner:
         self.policy = Policy.load(fetch_folder(policy))
         self.policy.model.to(self.device)
 
-    def __call__(self, batch: dict[str, np.ndarray]) -> dict[str, Any]:
+    def __call__(self, batch: Columns) -> Columns:
         """Clip rows -> rows of `id`, `reference`, `hypothesis` and `source`, several a clip."""
         clips = [torch.from_numpy(clip) for clip in clips_of(batch)]
         samples = self.config.negatives.perturber.samples_per_clip

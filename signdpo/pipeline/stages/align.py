@@ -40,7 +40,7 @@ from signdpo.storage.files import fetch_folder
 from signdpo.training.fit import checkpoints_of, fit, keep_best
 from signdpo.training.ledger import check_ledger, forget_ledger
 from signdpo.training.plan import DpoSettings, TrainingPlan
-from signdpo.training.step_metrics import read_metrics
+from signdpo.training.step_metrics import Row, read_metrics
 from signdpo.training.versions import Follower, WeightStore
 
 BLOCKS_AHEAD = 4  # of each generator that follows the policy: one in the making, the rest for uneven steps
@@ -146,7 +146,7 @@ def align(context: RunContext, before: Results, inputs: Inputs, shared: Alignmen
     forget_ledger(ledger, after=checkpoints_of(context, plan.stage, plan.key).newest_step())
     drift = DriftWatch(context.console)
 
-    def on_row(row: Mapping[str, Any]) -> None:
+    def on_row(row: Row) -> None:
         drift.see(row)
         _tell_epoch(context, row, schedule.epoch_steps)
 
@@ -221,7 +221,7 @@ def show_negatives(context: RunContext, statistics: Mapping[str, LevelStatistics
         )
 
 
-def _tell_epoch(context: RunContext, row: Mapping[str, Any], epoch_steps: Sequence[int]) -> None:
+def _tell_epoch(context: RunContext, row: Row, epoch_steps: Sequence[int]) -> None:
     if row["step"] in epoch_steps:
         accuracies = "  ".join(
             f"{name.rsplit('/', 1)[1]} {value:.2f}"
