@@ -95,6 +95,26 @@ def test_two_workers_of_which_either_dies(small_run: SmallRun, tmp_path: Path, m
     assert {row["rank"] for row in ledger} == {0, 1}
 
 
+def test_a_training_goes_on_with_another_number_of_workers_and_of_checkpoints(
+    small_run: SmallRun, tmp_path: Path
+) -> None:
+    directory = shutil.copytree(small_run.directory, tmp_path / "run")
+    (directory / "align" / "stage.json").unlink()
+    (newest,) = directory.glob("align/training-*/*/checkpoint_0000010")
+    shutil.rmtree(newest)  # it was cut off after step 5, when one worker had trained and written its ledger up to 10
+    pair = ("resources.workers=2", "resources.cpus_per_worker=0.5", "dpo.checkpoint_every=3")
+    context = run_again(small_run, directory, "align", *pair)
+    printed = context.console.file.getvalue()
+    assert "goes on from step 5" in printed
+    assert "every clip once an epoch: 144 rows in 2 epochs, 5 levels" in printed
+    one, two = (ledger_of(where) for where in (small_run.directory, directory))
+    assert [row["rank"] for row in two if row["step"] < 5] == [0] * 72
+    assert {row["rank"] for row in two if row["step"] >= 5} == {0, 1}
+    steps = [{(row["step"], row["id"]) for row in ledger} for ledger in (one, two)]
+    assert steps[0] == steps[1]  # the same clips in the same steps
+    assert [row["step"] for row in metrics_of(directory, "align")] == list(range(1, 11))
+
+
 def test_a_damaged_newest_checkpoint_is_skipped_for_the_one_before(small_run: SmallRun, tmp_path: Path) -> None:
     directory = shutil.copytree(small_run.directory, tmp_path / "run")
     (directory / "align" / "stage.json").unlink()
