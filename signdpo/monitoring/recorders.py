@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import ray.train
 from ray.train import UserCallback
 
-from signdpo.data.batches import PreferenceBatch
 from signdpo.monitoring.metrics import (
     CLIPS_GENERATED,
     GENERATION_SECONDS,
@@ -33,23 +33,27 @@ class GenerationRecorder:
         self.generated, self.accepted = NEGATIVES_GENERATED.create(run=run), NEGATIVES_ACCEPTED.create(run=run)
         self.redrawn, self.margins = NEGATIVES_REDRAWN.create(run=run), REFERENCE_MARGIN.create(run=run)
 
-    def record(self, batch: PreferenceBatch, seconds: float) -> None:
-        """Count a batch.
+    def record_time(self, clips: int, seconds: float) -> None:
+        """Count a batch of clips, and the time that it took to make their negatives."""
+        self.clips.inc(clips)
+        self.seconds.observe(seconds)
+
+    def record_level(self, level: str, valid: np.ndarray, margins: np.ndarray, redraws: np.ndarray | None) -> None:
+        """Count the negatives of a level.
 
         Args:
-            batch: the preference rows.
-            seconds: time that it took to make them.
+            level: name of the level.
+            valid: `(batch,)` bool, whether each was accepted.
+            margins: `(batch,)` reference margins, in nats.
+            redraws: `(batch,)` times that each was drawn again; None for sentences.
         """
-        self.clips.inc(len(batch))
-        self.seconds.observe(seconds)
-        for level, valid in batch.valid.items():
-            label = {"level": level}
-            self.generated.inc(len(batch), label)
-            _count(self.accepted, int(valid.sum()), label)
-            for margin in batch.reference_margins[level].tolist():
-                self.margins.observe(max(margin, 0.0), label)
-        for level, redraws in batch.redraws.items():
-            _count(self.redrawn, int(redraws.sum()), {"level": level})
+        label = {"level": level}
+        self.generated.inc(len(valid), label)
+        _count(self.accepted, int(valid.sum()), label)
+        for margin in margins.tolist():
+            self.margins.observe(max(margin, 0.0), label)
+        if redraws is not None:
+            _count(self.redrawn, int(redraws.sum()), label)
 
 
 def _count(counter: Any, amount: int, label: dict[str, str]) -> None:

@@ -67,7 +67,10 @@ class GenerateNegatives(BatchWorker):
     def work(self, batch: Columns) -> Columns:
         began = time.monotonic()
         rows = self.generator(batch)
-        self.recorder.record(PreferenceBatch.collate(rows), time.monotonic() - began)
+        seconds, made = time.monotonic() - began, PreferenceBatch.collate(rows)
+        self.recorder.record_time(len(made), seconds)
+        for level, valid in made.valid.items():
+            self.recorder.record_level(level, valid, made.reference_margins[level], made.redraws.get(level))
         return rows
 
 
