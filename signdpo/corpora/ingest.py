@@ -78,11 +78,14 @@ def ingest(
         progress: called with the number of entries done and of all entries, as shards are finished.
 
     Raises:
-        FileNotFoundError: if a split is missing.
+        FileNotFoundError: if a split is missing, or there is no clip in any. One that is there and lists nothing is
+            stored as empty: so small a corpus is converted all the same.
         TooManyBadClipsError: after `quarantine.jsonl` is written. There is no manifest then.
     """
     directory = absolute(directory)
     shards, duplicates = plan_shards(source, corpus)
+    if not shards:
+        raise FileNotFoundError("the corpus lists no clip at all: check corpus.root and corpus.labels")
     outcomes = _kept(directory, shards)
     _clear(directory, keep=outcomes)
     total = sum(len(shard.entries) for shard in shards)
@@ -212,15 +215,16 @@ def _summarise(
 ) -> SplitSummary:
     shards = [outcome for outcome in outcomes if outcome.split == split and outcome.frames]
     frames = [length for outcome in shards for length in outcome.frames]
-    if not frames:
+    refused = sum(record.split == split for record in quarantined)
+    if refused and not frames:
         raise TooManyBadClipsError(f"split {split} has no clip left; what was refused is listed in {quarantine_uri}")
     return SplitSummary(
         clips=len(frames),
-        quarantined=sum(record.split == split for record in quarantined),
+        quarantined=refused,
         files=[shard_uri("", split, outcome.key).rsplit("/", 1)[-1] for outcome in shards],
-        shortest=min(frames),
-        median=float(np.median(frames)),
-        longest=max(frames),
+        shortest=min(frames, default=0),
+        median=float(np.median(frames or [0])),
+        longest=max(frames, default=0),
     )
 
 

@@ -13,7 +13,7 @@ from rich.table import Table
 from signdpo.config import ConfigError
 from signdpo.corpora.ingest import commonest_reasons
 from signdpo.corpora.survey import SplitSurvey
-from signdpo.data.clips import Manifest, read_clips, read_quarantine
+from signdpo.data.clips import Manifest, read_clips, read_manifest, read_quarantine
 from signdpo.data.rows import keypoints_of
 from signdpo.skeleton.drawing import draw_strip
 
@@ -62,8 +62,9 @@ def print_summary(console: Console, manifest: Manifest, directory: str) -> None:
 
 
 def draw_clips(directory: str, path: str) -> None:
-    """Draw strips of a few training clips, from short to long: a wrong map of joints is seen at a glance."""
-    clips = read_clips(directory, "train")
+    """Draw strips of a few clips of one split, from short to long: a wrong map of joints is seen at a glance."""
+    splits = read_manifest(directory).splits
+    clips = read_clips(directory, next(name for name, split in splits.items() if split.clips))
     places = np.linspace(0, clips.num_rows - 1, min(CLIPS_DRAWN, clips.num_rows)).astype(int)
     figure = Figure(figsize=(12, 2 * len(places)), layout="constrained")
     strips = figure.subplots(len(places), squeeze=False)[:, 0]

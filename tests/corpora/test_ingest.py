@@ -235,9 +235,21 @@ def test_too_many_bad_clips_are_one_error_that_says_what_to_do(tmp_path: Path) -
     assert not (tmp_path / "manifest.json").exists()  # not even the one of the run before
 
 
-def test_a_split_without_a_clip_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="split dev has no clip left"):
-        ingest(MadeUpSource(dev=0), str(tmp_path), CorpusConfig())
+def test_a_split_that_lost_every_clip_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(TooManyBadClipsError, match="split train has no clip left"):
+        ingest(MadeUpSource(train=2, bad=2), str(tmp_path), CorpusConfig(max_bad_share=1))
+
+
+def test_a_split_that_lists_nothing_is_stored_as_empty(tmp_path: Path) -> None:
+    splits = ingest(MadeUpSource(dev=0), str(tmp_path), CorpusConfig()).splits
+    assert {split: summary.clips for split, summary in splits.items()} == {"train": 10, "dev": 0, "test": 2}
+    assert (splits["dev"].files, splits["dev"].quarantined, splits["dev"].longest) == ([], 0, 0)
+    assert read_clips(tmp_path, "dev").num_rows == 0
+
+
+def test_a_corpus_that_lists_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="lists no clip at all"):
+        ingest(MadeUpSource(train=0, dev=0, test=0), str(tmp_path), CorpusConfig())
 
 
 class Runs:

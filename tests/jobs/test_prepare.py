@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 from support.jobs import load_job
+
+from signdpo.data.clips import read_manifest, read_quarantine
 
 prepare = load_job("prepare").main
 
@@ -63,6 +66,30 @@ def test_a_check_reads_no_clip_and_tells_what_is_missing(
     if code:
         assert "and 1 more" in printed
         assert "error: 6 of 31 clips cannot be used, more than corpus.max_bad_share=0.1 allows" in printed
+
+
+@pytest.mark.usefixtures("ray_cluster")
+@pytest.mark.parametrize("real", [False, True])
+def test_a_corpus_of_two_clips_is_converted(
+    tmp_path: Path, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str], real: bool
+) -> None:
+    """Two clips of CSL-News leave its development split empty: the real ones, of plain lists, and made-up ones."""
+    root = tmp_path
+    if real:
+        root = request.getfixturevalue("shared_data") / "uni_sign_lists"
+    else:
+        items = [{"video": f"{name}.mp4", "pose": f"{name}.pkl", "text": "a word"} for name in "ab"]
+        (root / "CSL_News_Labels.json").write_text(json.dumps(items))
+        (root / "pose_format").mkdir()
+        for name in "ab":
+            pose = {"keypoints": np.random.rand(5, 1, 133, 2).tolist(), "scores": np.ones((5, 1, 133)).tolist()}
+            (root / "pose_format" / f"{name}.pkl").write_bytes(pickle.dumps(pose))
+    clips = tmp_path / "clips"
+    arguments = ["--set=corpus.kind=csl_news", f"--set=corpus.root={root}", "--picture", str(tmp_path / "clips.png")]
+    assert prepare(["--out", str(clips), *arguments]) == 0, capsys.readouterr().out
+    splits = read_manifest(str(clips)).splits
+    assert {split: summary.clips for split, summary in splits.items()} == {"train": 1, "dev": 0, "test": 1}
+    assert read_quarantine(str(clips)) == []
 
 
 @pytest.mark.usefixtures("ray_cluster")

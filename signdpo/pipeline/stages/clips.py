@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from signdpo.cluster.placement import Demand, Part
-from signdpo.config import Config
+from signdpo.config import Config, ConfigError
 from signdpo.corpora.ingest import CPUS_PER_SHARD, commonest_reasons, ingest
 from signdpo.corpora.planning import list_entries
 from signdpo.corpora.registry import open_source
@@ -67,6 +67,11 @@ class Clips(Stage[ClipsOutputs]):
         context.say(
             f"{', '.join(f'{split} {count}' for split, count in counts.items())}; quarantined {len(quarantined)}"
         )
+        if empty := [split for split, count in counts.items() if not count]:
+            raise ConfigError(
+                f"the corpus has no clip in split {' and '.join(empty)}, and training needs all three: take more "
+                "clips, or hold some out of the training split with corpus.hold_out"
+            )
         reasons = commonest_reasons(quarantined)
         for reason in reasons:
             context.warn(reason)
