@@ -24,6 +24,8 @@ from signdpo.skeleton.formats import JointMap, map_by_name, to_layout
 
 MAX_HEADER_BYTES: Final = 64 * 1024  # that of a whole MediaPipe Holistic takes 15 KB
 FLOAT: Final = np.dtype("<f4")
+# What a body begins with, by version: frames a second, number of frames and, but for 0.0, of people.
+COUNTS: Final = {"0.0": "<HH", "0.1": "<HHH", "0.2": "<fIH"}
 
 
 class PoseFileSource(LabelledSource):
@@ -48,11 +50,7 @@ class PoseFileSource(LabelledSource):
         """Keypoints `(frames, 69, 3)` float32 of the one signer, in the unit of the file, mostly pixels."""
         with fsspec.open(uri, "rb") as file:
             header = _read_header(file)
-            if header.version == "0.0":
-                source = _read_people_by_frame(file, header, stretch)
-            else:
-                source = _read_arrays(file, header, stretch)
-        return to_layout(source, header.joint_map)
+            return to_layout(_read_body(file, header, stretch), header.joint_map)
 
 
 @dataclass(frozen=True)
@@ -62,24 +60,16 @@ class _Header:
     Args:
         version: "0.0", "0.1" or "0.2".
         end: where the body begins, in bytes.
-        file_bytes: size of the file.
-        formats: of each component, such as "XYZC", and its number of points.
+        body_bytes: all that follows.
+        components: of each, such as "XYZC", its format's length and its number of points.
         joint_map: to our layout.
     """
 
     version: str
     end: int
-    file_bytes: int
-    formats: tuple[tuple[str, int], ...]
+    body_bytes: int
+    components: tuple[tuple[int, int], ...]
     joint_map: JointMap
-
-    @property
-    def num_points(self) -> int:
-        return sum(points for _, points in self.formats)
-
-    @property
-    def body_bytes(self) -> int:
-        return self.file_bytes - self.end
 
 
 def _read_header(file: BinaryIO) -> _Header:
@@ -94,29 +84,39 @@ def _read_header(file: BinaryIO) -> _Header:
     except Exception as error:  # nothing in the library expects a damaged file: its errors are of any kind
         raise BadClipError(f"damaged .pose file, its header cannot be read: {error}") from error
     version = f"{header.version:.1f}"
-    if abs(header.version - float(version)) > 1e-3 or version not in ("0.0", "0.1", "0.2"):
-        raise BadClipError(f".pose file of version {header.version:g}, known are 0.0, 0.1 and 0.2")
+    if abs(header.version - float(version)) > 1e-3 or version not in COUNTS:
+        raise BadClipError(f".pose file of version {header.version:g}, known are {', '.join(COUNTS)}")
     for component in header.components:
         if component.format[:2] != "XY" or component.format[-1] != "C":
             raise BadClipError(f"component {component.name} has format {component.format}, expected XYC or XYZC")
     return _Header(
         version,
         reader.read_offset,
-        file_bytes,
-        tuple((component.format, len(component.points)) for component in header.components),
+        file_bytes - reader.read_offset,
+        tuple((len(component.format), len(component.points)) for component in header.components),
         map_by_name([(component.name, component.points) for component in header.components]),
     )
 
 
-def _read_arrays(file: BinaryIO, header: _Header, stretch: tuple[int, int] | None) -> np.ndarray:
-    """`(frames, points, 3)` of a body of version 0.1 or 0.2: all coordinates, then all confidences."""
-    fields = struct.Struct("<HHH" if header.version == "0.1" else "<fIH")
-    _, num_frames, people = _unpack(file, fields, header.end)
-    dimensions = max(len(format_) - 1 for format_, _ in header.formats)
-    frame_bytes = people * header.num_points * (dimensions + 1) * FLOAT.itemsize
-    if frame_bytes == 0:
-        raise BadClipError(f"the .pose file holds {people} people of {header.num_points} points, expected one person")
+def _read_body(file: BinaryIO, header: _Header, stretch: tuple[int, int] | None) -> np.ndarray:
+    """`(frames, points, 3)` of a clip's one signer: x, y and confidence."""
+    fields = struct.Struct(COUNTS[header.version])
+    file.seek(header.end)
+    content = file.read(fields.size)
+    if len(content) < fields.size:
+        raise BadClipError("damaged .pose file: it ends after its header")
     body_bytes = header.body_bytes - fields.size
+    num_points = sum(points for _, points in header.components)
+    if header.version == "0.0":
+        _, num_frames = fields.unpack(content)
+        frames = frames_of(stretch, num_frames)
+        _refuse_too_large(max(num_frames * num_points * 3 * FLOAT.itemsize, body_bytes))
+        return _people_by_frame(file.read(body_bytes), header, num_frames, frames)
+    _, num_frames, people = fields.unpack(content)
+    dimensions = max(length for length, _ in header.components) - 1
+    frame_bytes = people * num_points * (dimensions + 1) * FLOAT.itemsize
+    if frame_bytes == 0:
+        raise BadClipError(f"the .pose file holds {people} people of {num_points} points, expected one person")
     if header.version == "0.1":
         # Its count has two bytes only and has overflowed in long files: the size of the file tells.
         num_frames += max((body_bytes // frame_bytes - num_frames) // 2**16, 0) * 2**16
@@ -125,84 +125,54 @@ def _read_arrays(file: BinaryIO, header: _Header, stretch: tuple[int, int] | Non
             f"the .pose file promises {num_frames} frames of {frame_bytes} bytes each, but {body_bytes} bytes follow"
         )
     frames = frames_of(stretch, num_frames)
-    if len(frames) * frame_bytes > MAX_CLIP_BYTES:
-        raise BadClipError(f"the clip takes {len(frames) * frame_bytes} bytes, at most {MAX_CLIP_BYTES} are read")
-    body = header.end + fields.size
-    shape = (people, header.num_points)
-    positions = _read_floats(file, body, frames, (*shape, dimensions))
-    body += num_frames * people * header.num_points * dimensions * FLOAT.itemsize
-    confidence = _read_floats(file, body, frames, shape)
-    person = _signer(np.greater(confidence, 0), frames.start)
-    return np.concatenate([positions[:, person, :, :2], confidence[:, person, :, None]], axis=-1)
+    _refuse_too_large(len(frames) * frame_bytes)
+    arrays, begin = [], header.end + fields.size
+    for channels in (dimensions, 1):  # all coordinates, then all confidences
+        size = people * num_points * channels * FLOAT.itemsize
+        file.seek(begin + frames.start * size)
+        array = np.frombuffer(file.read(len(frames) * size), FLOAT)
+        arrays.append(array.reshape(len(frames), people, num_points, channels)[..., :2])
+        begin += num_frames * size
+    seen = np.asarray((arrays[1] > 0).any(axis=(2, 3)))  # (frames, people)
+    there = np.flatnonzero(seen.any(axis=0))
+    if len(there) > 1:
+        _refuse_second_person(frames.start + int(np.argmax(seen[:, there[1]])))
+    return np.concatenate(arrays, axis=-1)[:, there[0] if len(there) else 0]
 
 
-def _read_floats(file: BinaryIO, begin: int, frames: range, shape: tuple[int, ...]) -> np.ndarray:
-    """Some frames `(frames, *shape)` of an array that begins at a byte of the file."""
-    frame_bytes = int(np.prod(shape)) * FLOAT.itemsize
-    file.seek(begin + frames.start * frame_bytes)
-    return np.frombuffer(file.read(len(frames) * frame_bytes), FLOAT).reshape(len(frames), *shape)
+def _people_by_frame(body: bytes, header: _Header, num_frames: int, frames: range) -> np.ndarray:
+    """`(frames, points, 3)` of a body of version 0.0, zeros where nobody is there.
 
-
-def _read_people_by_frame(file: BinaryIO, header: _Header, stretch: tuple[int, int] | None) -> np.ndarray:
-    """`(frames, points, 3)` of a body of version 0.0: frame by frame the people, each component by component."""
-    fields = struct.Struct("<HH")
-    _, num_frames = _unpack(file, fields, header.end)
-    frames = frames_of(stretch, num_frames)
-    expected = num_frames * header.num_points * 3 * FLOAT.itemsize
-    if max(expected, header.body_bytes) > MAX_CLIP_BYTES:
-        raise BadClipError(
-            f"the .pose file takes {max(expected, header.body_bytes)} bytes, at most {MAX_CLIP_BYTES} are read"
-        )
-    body = file.read(header.body_bytes - fields.size)
-    columns = _columns(header.formats)
-    source = np.zeros((num_frames, header.num_points, 3), dtype=FLOAT)
+    Frame by frame it has the number of people, and for each an id and one component after the other.
+    """
+    person = np.dtype(
+        [("id", "<i2"), *((f"{n}", FLOAT, (points, length)) for n, (length, points) in enumerate(header.components))]
+    )
+    source = np.zeros((num_frames, sum(points for _, points in header.components), 3), FLOAT)
     place = 0
     for frame in range(num_frames):
-        people, place = _people_of(body, place, sum(len(format_) * points for format_, points in header.formats))
-        seen = [person[columns] for person in people if (person[columns[:, 2]] > 0).any()]
+        count = int.from_bytes(body[place : place + 2], "little")
+        end = place + 2 + count * person.itemsize
+        if place + 2 > len(body) or end > len(body):
+            raise BadClipError("damaged .pose file: it ends within a frame")
+        people = np.frombuffer(body, person, count, place + 2) if count else np.empty(0, person)
+        parts = [people[f"{n}"][..., [0, 1, -1]] for n in range(len(header.components))]
+        everyone = np.concatenate(parts, axis=1)  # (people, points, 3)
+        seen = everyone[(everyone[..., 2] > 0).any(axis=1)]
         if len(seen) > 1 and frame in frames:
-            raise BadClipError(f"a second person is in frame {frame}, expected one signer a clip")
-        if seen:
+            _refuse_second_person(frame)
+        if len(seen):
             source[frame] = seen[0]
+        place = end
     if place != len(body):
         raise BadClipError(f"damaged .pose file: {len(body) - place} bytes follow its {num_frames} frames")
     return source[frames.start : frames.stop]
 
 
-def _people_of(body: bytes, place: int, person_floats: int) -> tuple[list[np.ndarray], int]:
-    """The people of the frame that begins at a byte, `(person_floats,)` each, and where the next frame begins."""
-    person_bytes = 2 + person_floats * FLOAT.itemsize  # after a number of the person
-    count = int.from_bytes(body[place : place + 2], "little")
-    end = place + 2 + count * person_bytes
-    if place + 2 > len(body) or end > len(body):
-        raise BadClipError("damaged .pose file: it ends within a frame")
-    begins = range(place + 2, end, person_bytes)
-    return [np.frombuffer(body, FLOAT, person_floats, begin + 2) for begin in begins], end
+def _refuse_second_person(frame: int) -> None:
+    raise BadClipError(f"a second person is in frame {frame}, expected one signer a clip")
 
 
-def _columns(formats: tuple[tuple[str, int], ...]) -> np.ndarray:
-    """Where x, y and confidence of each point `(points, 3)` are among the numbers of a person."""
-    columns, begin = [], 0
-    for format_, points in formats:
-        first = begin + np.arange(points)[:, None] * len(format_)
-        columns.append(first + np.array([0, 1, len(format_) - 1]))
-        begin += points * len(format_)
-    return np.concatenate(columns)
-
-
-def _signer(seen: np.ndarray, first_frame: int) -> int:
-    """Which person of `(frames, people, points)` bool is there; 0 if nobody is."""
-    frames_and_people = np.asarray(seen.any(axis=2))
-    there = np.flatnonzero(frames_and_people.any(axis=0))
-    if len(there) > 1:
-        frame = first_frame + int(np.argmax(frames_and_people[:, there[1]]))
-        raise BadClipError(f"a second person is in frame {frame}, expected one signer a clip")
-    return int(there[0]) if len(there) else 0
-
-
-def _unpack(file: BinaryIO, fields: struct.Struct, place: int) -> tuple[Any, ...]:
-    file.seek(place)
-    content = file.read(fields.size)
-    if len(content) < fields.size:
-        raise BadClipError("damaged .pose file: it ends after its header")
-    return fields.unpack(content)
+def _refuse_too_large(size: int) -> None:
+    if size > MAX_CLIP_BYTES:
+        raise BadClipError(f"the clip takes {size} bytes, at most {MAX_CLIP_BYTES} are read")
