@@ -6,20 +6,19 @@ import json
 from typing import Final
 
 from signdpo.config import ConfigError, CorpusConfig
-from signdpo.corpora.pose_pickle import read_pose
 from signdpo.corpora.restricted_pickle import MEBIBYTE
-from signdpo.corpora.source import Entry, text_of, with_files
-from signdpo.skeleton.clip import BadClipError, Clip
-from signdpo.storage.files import absolute, join, read_bytes
+from signdpo.corpora.source import Entry, text_of
+from signdpo.corpora.uni_sign import POSES, UniSignSource
+from signdpo.skeleton.clip import BadClipError
+from signdpo.storage.files import join, read_bytes
 
 LABELS: Final = "CSL_News_Labels.json"
-POSES: Final = "pose_format"
 MAX_LABELS_BYTES: Final = 1024 * MEBIBYTE
 MIN_ITEM_BYTES: Final = 16  # of an object or a list: a file of shorter ones only fills the memory
 KEYS: Final = ("video", "pose", "text")
 
 
-class CslNewsSource:
+class CslNewsSource(UniSignSource):
     """A folder with `CSL_News_Labels.json`, a list of `{video, pose, text}`, and the clips in `pose_format/<pose>`.
 
     The list has no splits. As the published code does, its first 99 % are for training; of the rest, which the
@@ -33,23 +32,17 @@ class CslNewsSource:
         ConfigError: for `hold_out`: no split is missing.
     """
 
+    kind = "csl_news/1"
+    location_key = "pose"
+
     def __init__(self, corpus: CorpusConfig) -> None:
         if corpus.hold_out:
             raise ConfigError(f"corpus.hold_out={corpus.hold_out:g}: CSL-News has all three splits, set it to 0")
-        self.root = absolute(str(corpus.root))
-        self.labels = absolute(corpus.labels) if corpus.labels is not None else join(self.root, LABELS)
-        self.language = corpus.language
-        self.reading = f"csl_news/1 {self.root}"
+        super().__init__(corpus)
+        if corpus.labels is None:
+            self.labels = join(self.root, LABELS)
 
-    def entries(self, split: str) -> list[Entry]:
-        """List a split in the order of the labels.
-
-        An item that lacks a field is listed with an empty one, so that reading its clip names what is wrong.
-
-        Raises:
-            FileNotFoundError: if there is no labels file.
-            BadClipError: if it is no list of such items.
-        """
+    def _listed(self, split: str) -> list[Entry]:
         try:
             content = read_bytes(self.labels, MAX_LABELS_BYTES + 1)
         except FileNotFoundError as error:
@@ -64,22 +57,10 @@ class CslNewsSource:
         train = int(len(items) * 0.99)
         dev = train + (len(items) - train) // 2
         first, last = {"train": (0, train), "dev": (train, dev), "test": (dev, len(items))}[split]
-        entries = [
+        return [
             Entry(id=video or pose or f"item {index}", split=split, location=pose, text=text)
             for index, (video, pose, text) in enumerate(items[first:last], start=first)
         ]
-        return with_files(entries, join(self.root, POSES), str)
-
-    def read(self, entry: Entry) -> Clip:
-        """Read one clip: keypoints `(frames, 69, 3)` float32 as shares of the picture's width and height.
-
-        Raises:
-            BadClipError: naming the file and what is wrong with it.
-        """
-        if not entry.location:
-            raise BadClipError("the item has no pose")
-        keypoints = read_pose(join(self.root, POSES), entry.location)
-        return Clip(entry.id, entry.text, keypoints, signer=entry.signer)
 
 
 def _parsed(content: bytes) -> list[tuple[str, str, str]]:

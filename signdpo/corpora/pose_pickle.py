@@ -98,11 +98,15 @@ def _person(frame: Any, name: str, usual: tuple[int, ...]) -> np.ndarray:
         raise BadClipError(f"{name} have {shape[0]} people, expected exactly one")
     if shape[1] != NUM_SOURCE_JOINTS:
         raise BadClipError(f"{name} have {shape[1]} joints, expected {NUM_SOURCE_JOINTS}")
-    if math.prod(shape) != math.prod(usual):
+    if shape not in (usual, (1, NUM_SOURCE_JOINTS, math.prod(usual) // NUM_SOURCE_JOINTS)):
         raise BadClipError(f"{name} have shape {shape}")
-    if not isinstance(frame, np.ndarray) and not _is_regular(frame, shape):
+    try:
+        array = np.array(frame)
+    except ValueError:  # so numpy says that lists are of unequal length
+        array = np.empty(0)
+    if array.shape != shape or array.dtype.kind not in "biuf":
         raise BadClipError(f"{name} are lists of unequal length, or hold something that is not a number")
-    return np.array(frame, np.float64).reshape(usual) if isinstance(frame, (list, tuple)) else frame.reshape(usual)
+    return array.reshape(usual)
 
 
 def _listed_shape(part: Any) -> tuple[int, ...]:
@@ -112,10 +116,3 @@ def _listed_shape(part: Any) -> tuple[int, ...]:
         shape.append(len(part))
         part = part[0] if part else None
     return tuple(shape)
-
-
-def _is_regular(part: Any, shape: tuple[int, ...]) -> bool:
-    """Whether nested lists have a shape everywhere and hold numbers."""
-    if not shape:
-        return isinstance(part, (int, float, np.number))
-    return isinstance(part, (list, tuple)) and len(part) == shape[0] and all(_is_regular(p, shape[1:]) for p in part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.pose_pickle import read_pose
@@ -34,12 +34,15 @@ class UniSignSource:
             and `language` count.
     """
 
+    kind: ClassVar[str] = "uni_sign/1"
+    location_key: ClassVar[str] = "video_path"  # what names the clip's file in a label
+
     def __init__(self, corpus: CorpusConfig) -> None:
         self.root = absolute(str(corpus.root))
         self.labels = absolute(corpus.labels) if corpus.labels is not None else self.root
         self.hold_out = corpus.hold_out
         self.language = corpus.language
-        self.reading = f"uni_sign/1 {self.root}"
+        self.reading = f"{self.kind} {self.root}"
 
     def entries(self, split: str) -> list[Entry]:
         """List a split in the order of its labels.
@@ -66,7 +69,7 @@ class UniSignSource:
             BadClipError: naming the file and what is wrong with it.
         """
         if not entry.location:
-            raise BadClipError("the label has no video_path")
+            raise BadClipError(f"the label has no {self.location_key}")
         keypoints = read_pose(f"{self.root}/{POSES}", _pose_name(entry.location))
         return Clip(entry.id, entry.text, keypoints, gloss=entry.gloss, signer=entry.signer)
 
@@ -97,18 +100,19 @@ def _pose_name(location: str) -> str:
 
 def _elsewhere(entries: list[Entry], folder: str) -> list[Entry]:
     """The entries, those without a file at the place that another file is known by, if there is one."""
-    places = {
-        entry.id: (f"{entry.split}/{entry.location}", *(entry.location.replace(":", sign) for sign in "_-"))
-        for entry in entries
+    places = [
+        (f"{entry.split}/{entry.location}", *(entry.location.replace(":", sign) for sign in "_-"))
         if entry.stamp == MISSING and entry.location
-    }
-    files = list_files(folder, (_pose_name(place) for tried in places.values() for place in tried))
+        else ()
+        for entry in entries
+    ]
+    files = list_files(folder, (_pose_name(place) for tried in places for place in tried))
     found = []
-    for entry in entries:
-        place = next((place for place in places.get(entry.id, ()) if _pose_name(place) in files), None)
-        if place is not None:
-            info = files[_pose_name(place)]
-            entry = replace(entry, location=place, size=info.size, stamp=info.stamp)
+    for entry, tried in zip(entries, places, strict=True):
+        for place in tried:
+            if (info := files.get(_pose_name(place))) is not None:
+                entry = replace(entry, location=place, size=info.size, stamp=info.stamp)
+                break
         found.append(entry)
     return found
 

@@ -73,8 +73,8 @@ def test_the_labels_may_lie_elsewhere(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("item", "entry", "reason"),
     [
-        ({"video": "a.mp4", "text": "t"}, Entry("a.mp4", "train", "", "t"), "the item has no pose"),
-        ({"pose": 3, "text": None, "x": True}, Entry("item 0", "train", "", ""), "the item has no pose"),
+        ({"video": "a.mp4", "text": "t"}, Entry("a.mp4", "train", "", "t"), "the label has no pose"),
+        ({"pose": 3, "text": None, "x": True}, Entry("item 0", "train", "", ""), "the label has no pose"),
         ({"video": "a.mp4", "pose": {"file": "a.pkl"}, "text": "t"}, Entry("a.mp4", "train", "", "t"), "has no pose"),
         ({"video": "\ud800", "pose": "../a"}, Entry("?", "train", "../a", "", stamp=MISSING), "leads out"),
     ],
