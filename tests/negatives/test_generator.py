@@ -20,7 +20,7 @@ from signdpo.models.policy import Policy
 from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchError
 from signdpo.negatives.sentence.rules import RULES_FILE, RulePerturber
 from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
-from signdpo.pipeline.actors import GenerateNegatives
+from signdpo.pipeline.actors import GenerateNegatives, GeneratorArguments
 from signdpo.training.dpo import PreferenceStep, preference_loss
 
 
@@ -42,7 +42,7 @@ def generate(run: SmallRun, *, actors: int, batch_size: int) -> dict[tuple[int, 
     store = ClipStore.load(str(run.directory / "clips"), "train", max_frames=256)
     schedule = Schedule(store.num_frames, epochs=2, batch_size=batch_size, workers=1, seed=1)
     rows = on_actors(
-        store.stream(schedule.blocks()), GenerateNegatives, ("test", *arguments_of(run)), config
+        store.stream(schedule.blocks()), GenerateNegatives, ("test", GeneratorArguments(*arguments_of(run))), config
     ).take_all()
     return {(row["epoch"], row["id"]): row for row in rows}
 
