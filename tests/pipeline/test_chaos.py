@@ -171,6 +171,7 @@ def check_run(chaos: Chaos, straight: Path) -> None:
     print(next(line.strip() for line in chaos.output.read_text().splitlines() if "every clip once" in line))
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("own_ray")
 def test_a_generator_a_worker_and_the_driver_are_killed(small_run: SmallRun, tmp_path: Path) -> None:
     directory = copy_of(small_run, tmp_path / "run")
