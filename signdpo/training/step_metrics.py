@@ -53,20 +53,27 @@ class StepMetrics:
 
     def read(self, *, after: int = 0, last: int | None = None) -> list[Row]:
         """The rows of the steps after `after` and up to `last`, each once, in order."""
-        parts = sorted(int(found[1]) for name in list_folder(self.folder) if (found := PART.fullmatch(name)))
+        parts = self._parts()
         wanted = [part for place, part in enumerate(parts) if place + 1 == len(parts) or parts[place + 1] > after + 1]
         rows = {
             row["step"]: row
             for part in wanted
-            for row in map(json.loads, read_text(join(self.folder, f"{part:07d}.jsonl")).splitlines())
+            for row in self._read_part(part)
             if after < row["step"] and (last is None or row["step"] <= last)
         }
         return [rows[step] for step in sorted(rows)]
 
     def last_step(self) -> int:
-        """The last step that is there; 0 if none is."""
-        rows = self.read(after=1 << 62) or self.read()
-        return int(rows[-1]["step"]) if rows else 0
+        """The last step that is there, of which one file is read; 0 if none is."""
+        parts = self._parts()
+        return int(self._read_part(parts[-1])[-1]["step"]) if parts else 0
+
+    def _parts(self) -> list[int]:
+        """First step of each file, in order."""
+        return sorted(int(found[1]) for name in list_folder(self.folder) if (found := PART.fullmatch(name)))
+
+    def _read_part(self, part: int) -> list[Row]:
+        return [json.loads(line) for line in read_text(join(self.folder, f"{part:07d}.jsonl")).splitlines()]
 
     def forget(self, *, after: int) -> None:
         """Remove the rows of later steps than that of the checkpoint that training goes on from."""
