@@ -49,6 +49,11 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(pytest.mark.xdist_group("ray"))
 
 
+def pytest_make_parametrize_id(config: pytest.Config, val: object, argname: str) -> str | None:
+    """Files as bytes are numbered: a zip holds the time it was made, and every process must collect the same names."""
+    return "file" if isinstance(val, bytes) else None
+
+
 @pytest.fixture
 def own_ray() -> None:
     """For tests whose jobs or scripts start a Ray of their own."""
