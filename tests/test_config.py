@@ -1,11 +1,12 @@
 """The configuration: what is refused, and how."""
 
+import re
 from pathlib import Path
 
 import pytest
 import yaml
 
-from signdpo.config import Config, ConfigError, load_config
+from signdpo.config import Config, ConfigError, DpoConfig, flat, load_config
 
 SEARCH = "tune.yaml"  # configures a search, not a run
 CONFIGS = [p for p in sorted((Path(__file__).parents[1] / "jobs" / "configs").glob("*.yaml")) if p.name != SEARCH]
@@ -26,12 +27,32 @@ def test_value_out_of_range_names_key_and_value() -> None:
         load_config(None, ["dpo.beta=-1"])
 
 
+@pytest.mark.parametrize("number", ["inf", ".inf", "-.inf", "nan", ".nan"])
+def test_no_number_of_the_configuration_may_be_infinite_or_nan(number: str) -> None:
+    floats = [key for key, value in flat(Config().model_dump()).items() if isinstance(value, float)]
+    assert {"dpo.lr", "dpo.weights.language", "negatives.hardness.max_margin", "corpus.hold_out"} < set(floats)
+    for key in floats:
+        with pytest.raises(ConfigError, match=rf"^{re.escape(key)}: Input should be a finite number \(found"):
+            load_config(None, [f"{key}={number}"])
+
+
 def test_override_replaces_one_key_and_keeps_its_neighbours() -> None:
     config = load_config(None, ["dpo.beta=0.5", "dpo.weights.language=0.7"])
     assert config.dpo.beta == 0.5
     assert config.dpo.weight_of("language") == 0.7
     assert config.dpo.weight_of("spatial_local") == Config().dpo.weight_of("spatial_local")
     assert config.dpo.lr == Config().dpo.lr
+
+
+def test_levels_of_weight_0_and_those_left_out_are_not_among_the_levels() -> None:
+    assert load_config(None, ["dpo.weights.spatial_local=0"]).dpo.levels == (
+        "spatial_global",
+        "temporal_global",
+        "temporal_local",
+        "language",
+    )
+    assert DpoConfig(weights={"language": 0.3, "spatial_global": 1.0}).levels == ("spatial_global", "language")
+    assert DpoConfig(weights={}).levels == ()
 
 
 def test_corpus_on_disk_needs_a_root() -> None:

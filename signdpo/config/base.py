@@ -16,7 +16,9 @@ Precision = Literal["auto", "float32", "bfloat16"]
 
 
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    """A part of the configuration: frozen, and without unknown keys, infinite numbers and NaN."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def resolved_precision(precision: Precision, *, use_gpu: bool) -> Literal["float32", "bfloat16"]:

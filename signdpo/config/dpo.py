@@ -44,6 +44,11 @@ class DpoConfig(Section):
                     raise ValueError(f"{key}.{level} is not a level{did_you_mean(level, LEVELS)}")
         return self
 
+    @property
+    def levels(self) -> tuple[str, ...]:
+        """The levels of a weight above 0, in their order: no other is made, scored or trained on."""
+        return tuple(level for level in LEVELS if self.weight_of(level) > 0)
+
     def beta_of(self, level: str) -> float:
         return self.betas.get(level, self.beta)
 
