@@ -29,9 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     add_options(parser, "--run-dir", "--json")
     parser.add_argument("--hypotheses", metavar="FILE", help="translations of the system")
     parser.add_argument("--references", metavar="FILE", help="reference translations")
-    parser.add_argument(
-        "--baseline", metavar="FILE", help="translations to compare with, by paired bootstrap of BLEU-4"
-    )
+    parser.add_argument("--baseline", metavar="FILE", help="translations to compare with, by paired bootstrap")
     parser.add_argument("--language", choices=sorted(DEFAULT_TOKENIZERS))
     parser.add_argument("--tokenize", choices=TOKENIZERS, help="sacreBLEU tokenizer; default: char for zh, else 13a")
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), help="fold the text as a benchmark's papers do")

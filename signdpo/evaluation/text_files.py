@@ -43,19 +43,20 @@ class FileScores:
     Args:
         systems: `system`, and `baseline` where one was given.
         bleurt: BLEURT of each, where it was asked for.
-        comparison: of the system with the baseline.
+        comparison: of the system with the baseline, by score.
     """
 
     systems: Mapping[str, Scores]
     bleurt: Mapping[str, float]
-    comparison: PairedBootstrap | None
+    comparison: Mapping[str, PairedBootstrap]
 
-    def to_dict(self) -> dict[str, dict[str, float | str]]:
+    def to_dict(self) -> dict[str, dict[str, Any]]:
         """Scores by system, and the `comparison`, ready for JSON."""
-        each = {name: scores.to_dict() for name, scores in self.systems.items()}
+        each: dict[str, dict[str, Any]] = {name: scores.to_dict() for name, scores in self.systems.items()}
         for name, value in self.bleurt.items():
             each[name]["bleurt"] = value
-        return each | ({"comparison": self.comparison.to_dict()} if self.comparison else {})
+        compared = {name: test.to_dict() for name, test in self.comparison.items()}
+        return each | ({"comparison": compared} if compared else {})
 
 
 def score_files(
@@ -90,7 +91,7 @@ def score_files(
     how: dict[str, Any] = {"language": language, "tokenize": tokenize, "protocol": protocol}
     try:
         systems = {name: score(texts, targets, **how) for name, texts in sentences.items()}
-        comparison = None
+        comparison: dict[str, PairedBootstrap] = {}
         if baseline is not None:
             both = sentences["baseline"], sentences["system"]
             comparison = paired_bootstrap(*both, targets, **how, samples=samples, seed=seed)
@@ -145,6 +146,7 @@ def print_scores(console: Console, found: FileScores) -> None:
         if key in results["system"]:
             table.add_row(title, *(form.format(results[name][key]) for name in found.systems))
     console.print(table)
-    if found.comparison:
-        console.print(f"BLEU-4 {found.comparison}", highlight=False)
+    for title, key, _ in ROWS:
+        if key in found.comparison:
+            console.print(f"{title} {found.comparison[key]}", highlight=False)
     console.print(found.systems["system"].signature, highlight=False)

@@ -54,8 +54,10 @@ def test_a_baseline_adds_a_paired_bootstrap(
     assert job.main([*options.split(), "--json", str(out)]) == 0
     results = json.loads(out.read_text())
     assert set(results) == {"baseline", "system", "comparison"}
-    assert results["comparison"]["delta"] == pytest.approx(results["system"]["bleu4"] - results["baseline"]["bleu4"])
-    assert results["comparison"]["samples"] == 50
+    for metric in ("bleu4", "chrf"):
+        compared = results["comparison"][metric]
+        assert compared["delta"] == pytest.approx(results["system"][metric] - results["baseline"][metric])
+        assert compared["samples"] == 50
     assert "paired bootstrap with 50 samples" in " ".join(capsys.readouterr().out.split())
 
 

@@ -64,7 +64,7 @@ class Evaluation(Stage[EvaluationOutputs]):
                 samples=config.evaluation.bootstrap_samples,
                 seed=config.seed,
                 **protocol,
-            )
+            )["bleu4"]
         outputs = EvaluationOutputs(results=results, comparison=comparison)
         written = outputs.model_dump(mode="json")
         for name in SYSTEMS:
