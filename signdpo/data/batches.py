@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ from signdpo.levels import LEVELS, SKELETON_LEVELS
 
 @dataclass(frozen=True)
 class PreferenceBatch:
-    """Preference rows, collated.
+    """Preference rows, collated: mappings by level have the levels that were asked for.
 
     Args:
         ids: of the clips.
@@ -59,9 +59,25 @@ class PreferenceBatch:
     generators: list[str]
 
     @classmethod
-    def collate(cls, columns: Mapping[str, Any]) -> PreferenceBatch:
-        """The columns of `PREFERENCE_SCHEMA`, as a generator made them or as they came out of Ray or a cache."""
+    def collate(cls, columns: Mapping[str, Any], levels: Sequence[str] | None = None) -> PreferenceBatch:
+        """The columns of `PREFERENCE_SCHEMA`, as a generator made them or as they came out of Ray or a cache.
+
+        Args:
+            columns: name -> its values, one a row.
+            levels: those that are asked for, which must have been made; None: all that were made.
+        """
         logps = np.stack(columns["reference_logps"])  # (batch, 6)
+        if levels is None:
+            levels = [level for level in SKELETON_LEVELS if len(columns[f"keypoints_{level}"][0])]
+            unscored = np.isnan(logps[:, -1]) & ~np.isnan(logps[:, 0])
+            levels += [level for level in LEVELS if level not in SKELETON_LEVELS and not unscored.any()]
+        skeletons = [level for level in SKELETON_LEVELS if level in levels]
+
+        def by_level(known: Sequence[str], rows: Any) -> dict[str, np.ndarray]:
+            """Rows of one value a level -> level -> `(batch,)`."""
+            table = zip(known, np.stack(rows).T, strict=True)
+            return {level: column for level, column in table if level in levels}
+
         return cls(
             ids=_texts(columns["id"]),
             epochs=np.asarray(columns["epoch"]),
@@ -69,17 +85,16 @@ class PreferenceBatch:
             texts=_texts(columns["text"]),
             rejected_texts=_texts(columns["rejected_text"]),
             clips=clips_of(columns),
-            rejected_clips={level: clips_of(columns, f"keypoints_{level}") for level in SKELETON_LEVELS},
+            rejected_clips={level: clips_of(columns, f"keypoints_{level}") for level in skeletons},
             reference_chosen=logps[:, 0],
-            reference_rejected=_by_level(LEVELS, logps[:, 1:]),
-            reference_margins=_by_level(LEVELS, columns["reference_margins"]),
-            valid=_by_level(LEVELS, columns["valid"]),
+            reference_rejected=by_level(LEVELS, logps[:, 1:]),
+            reference_margins=by_level(LEVELS, columns["reference_margins"]),
+            valid=by_level(LEVELS, columns["valid"]),
             operations={
-                level: _texts(row[place] for row in columns["operations"])
-                for place, level in enumerate(SKELETON_LEVELS)
+                level: _texts(row[SKELETON_LEVELS.index(level)] for row in columns["operations"]) for level in skeletons
             },
-            strengths=_by_level(SKELETON_LEVELS, columns["strengths"]),
-            redraws=_by_level(SKELETON_LEVELS, columns["redraws"]),
+            strengths=by_level(SKELETON_LEVELS, columns["strengths"]),
+            redraws=by_level(SKELETON_LEVELS, columns["redraws"]),
             frame_salience=[np.asarray(row, dtype=np.float32) for row in columns["salience_frames"]],
             part_salience=np.stack(columns["salience_parts"]),
             reference_hashes=_texts(columns["reference_hash"]),
@@ -93,8 +108,3 @@ class PreferenceBatch:
 
 def _texts(values: Any) -> list[str]:
     return [str(value) for value in values]
-
-
-def _by_level(levels: tuple[str, ...], rows: Any) -> dict[str, np.ndarray]:
-    """Rows of one value a level -> level -> `(batch,)`."""
-    return dict(zip(levels, np.stack(rows).T, strict=True))

@@ -34,6 +34,7 @@ CLIP_SCHEMA: Final = pa.schema(
     ]
 )
 
+# A level that is not made (`negatives.levels`) has empty keypoints, NaN scores, and is not valid.
 PREFERENCE_SCHEMA: Final = pa.schema(
     [
         *CLIP_SCHEMA,

@@ -12,7 +12,6 @@ from signdpo.config import Config, ConfigError
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_clips
 from signdpo.data.rows import shorten_row
-from signdpo.levels import LEVELS
 from signdpo.negatives.generator import NegativeGenerator
 from signdpo.negatives.skeleton.negative import UNCHANGED
 from signdpo.report.negatives import NegativeExample
@@ -95,5 +94,5 @@ def _example(batch: PreferenceBatch, row: int) -> NegativeExample:
         reference_margins={
             level: float(batch.reference_chosen[row] - logps[row]) for level, logps in batch.reference_rejected.items()
         },
-        left_out=[level for level in LEVELS if not batch.valid[level][row]],
+        left_out=[level for level, valid in batch.valid.items() if not valid[row]],
     )

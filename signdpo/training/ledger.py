@@ -18,7 +18,6 @@ import pyarrow as pa
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_parquet, write_parquet
 from signdpo.data.rows import table_of
-from signdpo.levels import LEVELS
 from signdpo.storage.files import join, list_folder, remove_file
 
 LEDGER_SCHEMA: Final = pa.schema(
@@ -60,7 +59,7 @@ class Ledger:
             "epoch": batch.epochs,
             "step": batch.steps,
             "rank": [self.rank] * len(batch),
-            "levels": [[level for level in LEVELS if batch.valid[level][row]] for row in range(len(batch))],
+            "levels": [[level for level, valid in batch.valid.items() if valid[row]] for row in range(len(batch))],
             "policy_version": batch.policy_versions,
             "generator": batch.generators,
         }

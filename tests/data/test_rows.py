@@ -92,3 +92,25 @@ def test_each_level_gets_its_own_values(stored: bool) -> None:
     assert batch.operations["temporal_local"] == ["drop", "drop"]
     assert [clips[1][0, 0, 0] for clips in (batch.clips, *batch.rejected_clips.values())] == [1, 2, 3, 4, 5]
     assert batch.clips[0].shape == (FRAMES, NUM_JOINTS, 3)
+
+
+@pytest.mark.parametrize("levels", [("temporal_global", "language"), None])
+def test_levels_that_were_not_made_or_asked_for_are_not_there(levels: tuple[str, ...] | None) -> None:
+    lacking = SKELETON_LEVELS if levels is None else ["spatial_global"]
+    never_made = {f"keypoints_{level}": [np.array([], dtype=np.float16)] * 2 for level in lacking}
+    if levels is None:
+        never_made.pop("keypoints_temporal_global")
+    batch = PreferenceBatch.collate(preference_columns(2, **never_made), levels)
+    for by_level in (batch.reference_rejected, batch.reference_margins, batch.valid):
+        assert list(by_level) == ["temporal_global", "language"]
+    for by_skeleton in (batch.rejected_clips, batch.operations, batch.strengths, batch.redraws):
+        assert list(by_skeleton) == ["temporal_global"]
+    assert batch.reference_rejected["language"].tolist() == [-5, -5]
+    assert batch.operations["temporal_global"] == ["reverse", "reverse"]
+
+
+def test_a_language_level_without_scores_was_not_made() -> None:
+    scores = [np.array([-1, -2, -3, -4, -5, np.nan], dtype=np.float32)] * 2
+    assert list(PreferenceBatch.collate(preference_columns(2, reference_logps=scores)).valid) == list(SKELETON_LEVELS)
+    broken = [np.full(6, np.nan, dtype=np.float32)] * 2  # of a clip that has no score at all
+    assert list(PreferenceBatch.collate(preference_columns(2, reference_logps=broken)).valid) == list(LEVELS)
