@@ -112,7 +112,8 @@ def _merge(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
 
 
 def _explain(problem: Mapping[str, Any], section: type[BaseModel], prefix: str) -> str:
-    location = tuple(str(part) for part in problem["loc"])
+    # Of a key of several types pydantic names the type that it tried.
+    location = tuple(part for part in map(str, problem["loc"]) if part != "float" and not part.startswith("literal["))
     key = prefix + ".".join(location)
     if problem["type"] == "extra_forbidden":
         return f"unknown key {key}{did_you_mean(key, _known_keys(section, prefix))}"

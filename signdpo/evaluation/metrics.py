@@ -43,6 +43,7 @@ class Scores:
         rouge_l: mean of the sentences' ROUGE-L, see `rouge_l`.
         wer: word error rate: the fewest insertions, deletions and substitutions over the number of reference tokens of
             the corpus, in percent; characters count where BLEU uses them. Lower is better, and it may exceed 100.
+        brevity_penalty: BLEU's, in (0, 1]: the factor that hypotheses shorter than the references cost.
         length_ratio: tokens of all hypotheses over tokens of all references, in BLEU's tokens.
         loop_rate: share of hypotheses that get stuck, see `is_loop`.
         exact: share of hypotheses equal to their reference, token by token.
@@ -56,6 +57,7 @@ class Scores:
     chrf: float
     rouge_l: float
     wer: float
+    brevity_penalty: float
     length_ratio: float
     loop_rate: float
     exact: float
@@ -132,6 +134,7 @@ def score(
         chrf=CHRF().corpus_score(task.hypotheses, [task.references]).score,
         rouge_l=100 * sum(rouge_l(*pair) for pair in pairs) / len(pairs),
         wer=100 * sum(edit_distance(*pair) for pair in pairs) / max(sum(len(reference) for _, reference in pairs), 1),
+        brevity_penalty=corpus.bp,
         length_ratio=corpus.sys_len / corpus.ref_len if corpus.ref_len else 0.0,
         loop_rate=sum(is_loop(hypothesis) for hypothesis, _ in pairs) / len(pairs),
         exact=sum(hypothesis == reference for hypothesis, reference in pairs) / len(pairs),

@@ -30,6 +30,7 @@ ROWS: Final = (
     ("ROUGE-L", "rouge_l", "{:.2f}"),
     ("WER", "wer", "{:.2f}"),
     ("BLEURT", "bleurt", "{:.2f}"),
+    ("brevity penalty", "brevity_penalty", "{:.3f}"),
     ("length ratio", "length_ratio", "{:.3f}"),
     ("loops", "loop_rate", "{:.1%}"),
     ("exact matches", "exact", "{:.1%}"),

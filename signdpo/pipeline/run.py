@@ -13,6 +13,7 @@ from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import DATA_TASK, begin_ray, generators
 from signdpo.config import ConfigError, parse_config
 from signdpo.config.tree import Config
+from signdpo.evaluation.tables import show_systems
 from signdpo.pipeline.preflight import check_run, demands_of
 from signdpo.pipeline.stage import Planned, Results, Stage, finished, plan, read_outputs, run_stage, run_stages
 from signdpo.pipeline.stages import stages_of
@@ -21,14 +22,12 @@ from signdpo.pipeline.stages.evaluation import Evaluation, EvaluationOutputs
 from signdpo.pipeline.stages.perturber import Perturber
 from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.pipeline.stages.report import Report
-from signdpo.pipeline.stages.translation import SPLITS, Translation
+from signdpo.pipeline.stages.translation import Translation
 from signdpo.run_context import RunContext
 from signdpo.storage.files import absolute, exists, join, read_text, write_text
 
 if TYPE_CHECKING:
     from signdpo.report.negatives import NegativeExample
-
-COMPARED = ("bleu1", "bleu2", "bleu3", "bleu4", "chrf", "rouge_l")
 
 
 def run(config: Config, directory: str, console: Console) -> Results:
@@ -43,7 +42,7 @@ def run(config: Config, directory: str, console: Console) -> Results:
     show_plan(context, plan(context, stages), needed)
     write_text(context.path("config.yaml"), config.to_yaml())
     outputs = run_stages(context, stages)
-    show_comparison(context, outputs[Evaluation])
+    show_comparison(context, outputs)
     show_places(context, outputs)
     return outputs
 
@@ -68,7 +67,7 @@ def evaluate_run(directory: str, console: Console) -> EvaluationOutputs:
     begin_ray(context.config, demands_of(context.config, again))
     for stage in again:
         before.add(stage, run_stage(context, stage, before))
-    show_comparison(context, before[Evaluation])
+    show_comparison(context, before)
     return before[Evaluation]
 
 
@@ -115,24 +114,10 @@ def show_plan(context: RunContext, planned: Sequence[Planned], needed: Sequence[
     context.console.print(table)
 
 
-def show_comparison(context: RunContext, evaluation: EvaluationOutputs) -> None:
-    """The aligned policy beside its baseline."""
-    table = Table(title="Beam-search translation", title_justify="left")
-    for column in ("split", "policy", "BLEU-1", "BLEU-2", "BLEU-3", "BLEU-4", "chrF", "ROUGE-L"):
-        table.add_column(column, justify="left" if column in ("split", "policy") else "right")
-    for split in SPLITS:
-        for name, result in evaluation.results.items():
-            table.add_row(split, name, *(f"{getattr(result[split], metric):.2f}" for metric in COMPARED))
-    context.console.print(table)
-    for split in SPLITS:
-        compared = evaluation.comparison[split]
-        context.console.print(
-            f"{split}: BLEU-4 {compared.delta:+.2f} "
-            f"[95 % {compared.confidence_low:+.2f} to {compared.confidence_high:+.2f}], "
-            f"p = {compared.p_value:.3f} (paired bootstrap, {compared.samples} samples)",
-            markup=False,
-        )
-    context.console.print(evaluation.results["baseline"]["dev"].signature, style="dim", markup=False)
+def show_comparison(context: RunContext, outputs: Results) -> None:
+    """The systems beside each other, and what differs."""
+    found = outputs[Evaluation]
+    show_systems(context.console, found.scored(), found.comparison, outputs[Translation].length_penalties)
 
 
 def show_places(context: RunContext, outputs: Results) -> None:

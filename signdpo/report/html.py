@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -14,46 +14,47 @@ from markupsafe import Markup
 from signdpo.levels import BY_NAME
 from signdpo.report.curves import ALIGNMENT, PRETRAINING, Row, curves_figure, series
 from signdpo.report.differences import Stretch, stretches
+from signdpo.report.forest import forest_figure
 from signdpo.report.negatives import NegativeExample, negative_figure
+from signdpo.report.scores import LENGTH, MEANING, NO_CONTROL, QUALITY, SCORES, SPLITS, p_value
 from signdpo.report.svg import to_svg
 from signdpo.skeleton.layout import PARTS
 
-METRICS: Final = {
-    "bleu1": "BLEU-1",
-    "bleu2": "BLEU-2",
-    "bleu3": "BLEU-3",
-    "bleu4": "BLEU-4",
-    "chrf": "chrF",
-    "rouge_l": "ROUGE-L",
-}
-
 
 @dataclass(frozen=True)
-class Comparison:
-    """Scores of the baseline and of the aligned policy on one split.
+class SplitScores:
+    """Scores of the systems on one split, and how they differ.
 
     Attributes:
         split: `dev` or `test`.
         sentences: number of sentences translated.
-        baseline, aligned: `Scores.to_dict()` of each; `aligned` is None before the alignment.
-        significance: `PairedBootstrap.to_dict()` of BLEU-4, where it was computed.
+        systems: system -> its scores by name, with `intervals` and the `signature`.
+        differences: two systems, the headline first -> score -> `PairedBootstrap.to_dict()`; empty for one system.
     """
 
     split: str
     sentences: int
-    baseline: Mapping[str, Any]
-    aligned: Mapping[str, Any] | None = None
-    significance: Mapping[str, Any] | None = None
+    systems: Mapping[str, Mapping[str, Any]]
+    differences: Mapping[str, Mapping[str, Mapping[str, Any]]] = field(default_factory=dict)
+
+    @property
+    def headline(self) -> tuple[str, Mapping[str, Mapping[str, Any]]] | None:
+        """The first comparison and what it found."""
+        return next(iter(self.differences.items()), None)
+
+    @property
+    def forest(self) -> Markup:
+        """SVG of the differences."""
+        return to_svg(forest_figure(self.differences))
 
 
 @dataclass(frozen=True)
 class TranslationExample:
-    """One clip's reference and what the baseline and the aligned policy said."""
+    """One clip's reference and what each system said."""
 
     id: str
     reference: str
-    baseline: str
-    aligned: str
+    hypotheses: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ class ReportData:
         facts: short facts in reading order, for example `{"clips": "3000 train, 200 dev"}`.
         config: resolved configuration as YAML, folded away.
         quarantine: number of refused clips by reason.
-        comparisons: one per split.
+        splits: scores on each, that of the headline first.
         pretraining, alignment: logged rows, see `signdpo.report.curves`.
         negatives: clips to draw.
         negative_statistics: what became of the negatives of each level, as `run_statistics` tells it.
@@ -77,7 +78,7 @@ class ReportData:
     facts: Mapping[str, str] = field(default_factory=dict)
     config: str = ""
     quarantine: Mapping[str, int] = field(default_factory=dict)
-    comparisons: Sequence[Comparison] = ()
+    splits: Sequence[SplitScores] = ()
     pretraining: Sequence[Row] = ()
     alignment: Sequence[Row] = ()
     negatives: Sequence[NegativeExample] = ()
@@ -132,9 +133,11 @@ def fill_template(template: str, **values: Any) -> str:
     pages = Environment(
         loader=PackageLoader("signdpo.report"), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
-    pages.filters.update(signed=_signed, differing_from=stretches)
+    pages.filters.update(signed=_signed, differing_from=stretches, p_value=p_value)
     style = Markup(Path(__file__).with_name("report.css").read_text(encoding="utf-8"))
-    return pages.get_template(template).render(style=style, levels=BY_NAME, metrics=METRICS, **values)
+    groups = {"Translation": QUALITY, "Length and repetition": LENGTH, "Meaning": MEANING}
+    known = {"levels": BY_NAME, "groups": groups, "scores": SCORES, "split_names": SPLITS, "no_control": NO_CONTROL}
+    return pages.get_template(template).render(style=style, **known, **values)
 
 
 def _signed(value: float) -> str:

@@ -57,6 +57,11 @@ def folded(text: str) -> str:
     return "".join(character for character in text.casefold() if character.isalnum())
 
 
+def words_of(sentence: str) -> list[str]:
+    """The folded words of a sentence, or its Chinese characters; no punctuation."""
+    return [word for word in map(folded, split_units(sentence)) if word]
+
+
 def align(source: Sequence[str], target: Sequence[str]) -> list[Edit]:
     """The fewest edits from one sequence of units to another (Levenshtein 1966), in order; each edit costs 1.
 

@@ -21,9 +21,9 @@ def read_release(path: Path) -> dict[str, str]:
     return dict(pattern.fullmatch(line).groups() for line in path.read_text(encoding="utf-8").splitlines())
 
 
-def release_pair(shared_data: Path, corpus: str) -> tuple[list[str], list[str]]:
-    hypotheses = read_release(shared_data / "predictions" / f"{corpus}.dev.pres.txt")
-    references = read_release(shared_data / "predictions" / f"{corpus}.dev.refs.txt")
+def release_pair(shared_data: Path, corpus: str, split: str = "dev") -> tuple[list[str], list[str]]:
+    hypotheses = read_release(shared_data / "predictions" / f"{corpus}.{split}.pres.txt")
+    references = read_release(shared_data / "predictions" / f"{corpus}.{split}.refs.txt")
     return [hypotheses[name] for name in references], list(references.values())
 
 
@@ -49,6 +49,23 @@ def test_csl_daily_protocol_gives_the_published_bleu4_from_the_published_labels(
     assert round(score(translations, references, language="zh", protocol="csl_daily").bleu4, 2) == 25.27
     # The labels have full-width punctuation, which no hypothesis of an mT5 has.
     assert score(translations, references, language="zh").bleu4 < 23
+
+
+@pytest.mark.parametrize(
+    ("corpus", "options", "bleu4", "brevity_penalty"),
+    [
+        ("csl_daily", {"language": "zh", "protocol": "csl_daily"}, 25.70, 0.927),
+        ("how2sign", {"language": "en"}, 14.50, 0.932),
+        ("openasl", {"language": "en"}, 22.64, 0.982),
+    ],
+)
+def test_the_public_checkpoints_are_too_short_on_the_test_sets(
+    shared_data: Path, corpus: str, options: dict[str, str], bleu4: float, brevity_penalty: float
+) -> None:
+    scores = score(*release_pair(shared_data, corpus, "test"), **options)
+    assert round(scores.bleu4, 2) == bleu4
+    assert round(scores.brevity_penalty, 3) == brevity_penalty
+    assert scores.brevity_penalty == pytest.approx(math.exp(1 - 1 / scores.length_ratio))
 
 
 def test_bleu_of_a_small_corpus_is_the_one_worked_out_by_hand() -> None:

@@ -64,6 +64,7 @@ VALUES: dict[str, Any] = {
     "dpo.precision": "bfloat16",
     "dpo.select_by": "eval_nll",
     "evaluation.protocol": "csl_daily",
+    "evaluation.splits": ["dev"],
     "evaluation.tokenize": "intl",
     "resources.gpus_per_generator": 0.5,
     "resources.gpus_per_worker": 2.0,
@@ -106,7 +107,7 @@ def results(policy_hash: str = "p") -> Results:
     done.add(Perturber(), PerturberOutputs(pairs=9, content_hash="w"))
     done.add(Negatives(), NegativesOutputs(key="k"))
     done.add(Align(), AlignOutputs(policy_hash="a", step=1, negatives={}))
-    done.add(Translation(), TranslationOutputs(content_hash="t"))
+    done.add(Translation(), TranslationOutputs(content_hash="t", length_penalties={}))
     return done
 
 
@@ -151,6 +152,9 @@ SCORED = {"pretrain", "align"}  # whose checkpoint is selected by a score on dev
         ([], "evaluation.tokenize", "intl", {*SCORED, "evaluation"}),
         ([], "corpus.language", "de", {"clips", *SCORED, "evaluation"}),
         ([], "evaluation.num_beams", 2, {"perturber", "translation"}),
+        ([], "evaluation.length_penalty", 2.0, {"translation"}),
+        (["evaluation.length_penalty=tune"], "evaluation.protocol", "csl_daily", {"translation", "evaluation"}),
+        ([], "evaluation.splits", ["dev"], {"translation", "evaluation"}),
         ([], "negatives.perturber.candidates", 2, ALIGNED),
         ([], "negatives.perturber.min_chrf", 2.0, ALIGNED),
         ([], "negatives.perturber.max_length_ratio", 3.0, ALIGNED),

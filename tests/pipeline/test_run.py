@@ -87,7 +87,10 @@ def test_scores_and_report_are_written(small_run: SmallRun) -> None:
     for system in ("baseline", "aligned"):
         scores = json.loads((small_run.directory / "evaluation" / f"{system}.json").read_text())
         assert set(scores) == {"dev", "test"}
-        assert {"bleu1", "bleu4", "chrf", "rouge_l", "signature"} <= set(scores["dev"])
+        assert {"bleu1", "bleu4", "chrf", "rouge_l", "brevity_penalty", "copies", "signature"} <= set(scores["dev"])
+    compared = json.loads((small_run.directory / "evaluation" / "comparison.json").read_text())
+    assert list(compared["test"]) == ["aligned - baseline"]
+    assert {"bleu4", "chrf", "content_recall"} <= set(compared["test"]["aligned - baseline"])
     lines = (small_run.directory / "translation" / "test.aligned.txt").read_text().splitlines()
     assert len(lines) == 12
     assert "<svg" in (small_run.directory / "report.html").read_text()
@@ -143,7 +146,7 @@ def test_a_stage_that_was_cut_off_and_one_of_another_version_are_told(small_run:
     (moved / "align" / "stage.json").unlink()
     planned = {each.stage.name: each.reason for each in plan(context, stages_of(small_run.config))}
     assert (planned["perturber"], planned["align"]) == (None, "was cut off")
-    assert planned["report"] == "align runs anew; evaluation runs anew"
+    assert planned["report"] == "align runs anew; translation runs anew; evaluation runs anew"
     (moved / "pretrain" / "stage.json").write_text('{"key": "0", "inputs": {}, "outputs": {}, "seconds": 1}')
     with pytest.raises(ConfigError, match=r"elsewhere was made by another version of signdpo .*name a new directory"):
         run(small_run.config, str(moved), context.console)

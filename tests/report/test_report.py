@@ -15,7 +15,8 @@ from support.report import logged_rows, negative_example
 
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.report.gallery import gallery
-from signdpo.report.html import Comparison, ReportData, TranslationExample, render
+from signdpo.report.html import ReportData, SplitScores, TranslationExample, render
+from signdpo.report.scores import NO_CONTROL
 
 SCORES = {
     "bleu1": 50.0,
@@ -24,9 +25,33 @@ SCORES = {
     "bleu4": 21.3,
     "chrf": 45.0,
     "rouge_l": 40.0,
+    "brevity_penalty": 0.932,
+    "length_ratio": 0.934,
+    "loop_rate": 0.025,
+    "copies": 0.1,
+    "pairs_words": 0.86,
+    "intervals": {"bleu4": [19.0, 23.1], "pairs_words": [0.81, 0.9]},
     "signature": "tok:13a",
 }
-BOOTSTRAP = {"p_value": 0.012, "confidence_low": -0.2, "confidence_high": 1.9, "samples": 1000}
+
+
+def difference(delta: float, p_value: float = 0.012) -> dict[str, dict[str, float]]:
+    """Of BLEU-4 in points, and of a share."""
+    found = {"delta": delta, "p_value": p_value, "confidence_low": -0.2, "confidence_high": 1.9}
+    return {"bleu4": found, "pairs_words": {name: value / 100 for name, value in found.items()}}
+
+
+def three_systems(split: str = "test", p_value: float = 0.012) -> SplitScores:
+    return SplitScores(
+        split,
+        60,
+        {"baseline": SCORES, "control": {**SCORES, "bleu4": 23.5}, "aligned": {**SCORES, "bleu4": 22.4}},
+        {
+            "aligned - control": difference(-1.1, p_value),
+            "aligned - baseline": difference(1.1),
+            "control - baseline": difference(2.2),
+        },
+    )
 
 
 def full_report() -> ReportData:
@@ -35,7 +60,7 @@ def full_report() -> ReportData:
         facts={"clips": "480 train"},
         config="seed: 1",
         quarantine={"text is empty": 2, "no confident joint": 7},
-        comparisons=[Comparison("dev", 60, SCORES, {**SCORES, "bleu4": 22.4, "chrf": 44.7}, BOOTSTRAP)],
+        splits=[three_systems(), three_systems("dev")],
         pretraining=logged_rows(),
         alignment=logged_rows(),
         negatives=[negative_example()],
@@ -43,7 +68,7 @@ def full_report() -> ReportData:
             "temporal_local": {"accepted": 0.875, "masked": 0.125, "redrawn": 0.333, "margin": 4.2, "strength": 0.9},
             "language": {"accepted": 0.75, "masked": 0.25, "margin": 5.0},
         },
-        translations=[TranslationExample("t-1", "he is <here>", "he was here", "he is here")],
+        translations=[TranslationExample("t-1", "he is <here>", {"baseline": "he was here", "aligned": "he is here"})],
         warnings=["the chosen text became less likely"],
     )
 
@@ -96,9 +121,9 @@ def test_every_text_is_escaped() -> None:
             facts={hostile(): hostile()},
             config=hostile(),
             quarantine={hostile(): 1},
-            comparisons=[Comparison("dev", 1, {**SCORES, "signature": hostile()})],
+            splits=[SplitScores("dev", 1, {hostile(): {**SCORES, "signature": hostile()}})],
             negatives=[example],
-            translations=[TranslationExample(hostile(), hostile(), hostile(), hostile())],
+            translations=[TranslationExample(hostile(), hostile(), {hostile(): hostile()})],
             warnings=[hostile()],
         )
     )
@@ -112,23 +137,35 @@ def test_the_page_tells_counts_scores_differences_and_significance(page: str) ->
     text = re.sub(r"<[^>]+>", " ", page)
     assert "9 clips were refused" in text
     assert text.index("7  no confident joint") < text.index("2  text is empty")
-    assert "21.30" in text
-    assert "22.40" in text
-    assert "+1.10" in text
-    assert "\u22120.30" in text
-    assert "p = 0.012, significant at 0.05" in text
-    assert "\u22120.20 to +1.90" in text
+    for value in ("21.30", "23.50", "22.40", "0.932", "2.5 %", "86.0 %", "81.0 % \u2013 90.0 %"):
+        assert value in text
+    for value in ("\u22121.10", "+1.10", "+2.20", "p = 0.012"):
+        assert value in text
 
 
-def test_the_headline_tells_each_split_and_calls_only_a_significant_change_better() -> None:
-    aligned = {**SCORES, "bleu4": 22.4}
-    chance = Comparison("test", 58, SCORES, aligned, {**BOOTSTRAP, "p_value": 0.3})
-    page = render(ReportData("run", comparisons=[Comparison("dev", 60, SCORES, aligned, BOOTSTRAP), chance]))
+def test_the_headline_is_aligned_minus_control_and_only_a_significant_change_is_coloured() -> None:
+    page = render(ReportData("run", splits=[three_systems(), three_systems("dev", p_value=0.3)]))
     headline = page.partition('<div class="headline">')[2].partition("<section>")[0]
-    assert re.findall(r'<span class="(\w+)">([^<]*)', headline) == [("better", "+1.10"), ("same", "+1.10")]
+    assert re.findall(r'<span class="(\w+)">([^<]*)', headline) == [("worse", "\u22121.10"), ("same", "\u22121.10")]
     text = " ".join(re.sub(r"<[^>]+>", "", headline).split())
-    assert "dev, 60 sentences; checkpoints were selected on it BLEU-4 21.30 → 22.40" in text
-    assert "test, 58 sentences; held out BLEU-4 21.30 → 22.40 +1.10 p = 0.300, not significant at 0.05" in text
+    assert text.startswith(
+        "test, 60 sentences aligned - control: BLEU-4 \u22121.10 "
+        "baseline 21.30, control 23.50, aligned 22.40; 95 % \u22120.20 to +1.90, p = 0.012, significant at 0.05"
+    )
+    assert "dev (used to choose the checkpoint), 60 sentences" in text
+    assert "p = 0.300, not significant at 0.05" in text
+    assert NO_CONTROL not in page
+
+
+def test_a_run_without_a_control_says_so() -> None:
+    found = three_systems()
+    systems = {name: scores for name, scores in found.systems.items() if name != "control"}
+    alone = dataclasses.replace(
+        found, systems=systems, differences={"aligned - baseline": found.differences["aligned - baseline"]}
+    )
+    page = render(ReportData("run", splits=[alone]))
+    assert NO_CONTROL in page
+    assert "aligned - baseline: BLEU-4" in page
 
 
 def test_the_page_tells_what_became_of_the_negatives(page: str) -> None:
@@ -150,9 +187,9 @@ def test_what_was_not_run_has_no_section() -> None:
 
 
 def test_a_baseline_without_an_aligned_policy_is_shown_alone() -> None:
-    page = render(ReportData("baseline", comparisons=[Comparison("dev", 60, SCORES)]))
+    page = render(ReportData("baseline", splits=[SplitScores("dev", 60, {"baseline": SCORES})]))
     assert "21.30" in page
-    assert "difference" not in page
+    assert "Differences on" not in page
 
 
 def test_the_same_data_gives_the_same_bytes(page: str) -> None:
@@ -161,7 +198,7 @@ def test_the_same_data_gives_the_same_bytes(page: str) -> None:
 
 def marked(sentence: str, other: str) -> str:
     """The sentence as the page shows a baseline's translation beside its reference."""
-    page = render(ReportData("run", translations=[TranslationExample("t-1", other, sentence, "")]))
+    page = render(ReportData("run", translations=[TranslationExample("t-1", other, {"baseline": sentence})]))
     return page.partition("<dt>baseline</dt><dd>")[2].partition("</dd>")[0]
 
 

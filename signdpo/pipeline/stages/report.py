@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from signdpo.config import Config
+from signdpo.config.evaluation import TUNE
 from signdpo.data.clips import read_clips, read_quarantine
+from signdpo.evaluation.systems import systems_of
 from signdpo.monitoring.drift import REMEDY, REPORTS
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.align import Align
@@ -17,13 +19,14 @@ from signdpo.pipeline.stages.clips import Clips
 from signdpo.pipeline.stages.evaluation import Evaluation
 from signdpo.pipeline.stages.perturber import Perturber
 from signdpo.pipeline.stages.pretrain import Pretrain
-from signdpo.pipeline.stages.translation import REFERENCES, SPLITS, SYSTEMS, read_sentences
+from signdpo.pipeline.stages.translation import REFERENCES, Translation, read_sentences
+from signdpo.report.scores import SPLITS
 from signdpo.run_context import RunContext
 from signdpo.storage.files import write_text
 from signdpo.training.step_metrics import read_metrics
 
 if TYPE_CHECKING:  # brings matplotlib
-    from signdpo.report.html import Comparison, TranslationExample
+    from signdpo.report.html import SplitScores, TranslationExample
 
 PICTURED_CLIPS = 3
 LISTED_TRANSLATIONS = 12
@@ -47,7 +50,7 @@ class Report(Stage[ReportOutputs]):
 
     name = "report"
     outputs = ReportOutputs
-    builds_on = (Clips, Pretrain, Perturber, Align, Evaluation)
+    builds_on = (Clips, Pretrain, Perturber, Align, Translation, Evaluation)
 
     def purpose(self, config: Config) -> str:
         return "report.html"
@@ -70,7 +73,7 @@ class Report(Stage[ReportOutputs]):
             facts=_facts(context, before),
             config=context.config.to_yaml(),
             quarantine=Counter(record.reason for record in read_quarantine(context.clips)),
-            comparisons=_comparisons(before),
+            splits=_splits(before),
             pretraining=read_metrics(context.path(Pretrain.name, "metrics.jsonl")),
             alignment=alignment,
             negatives=negative_examples(context, before[Pretrain].policy_hash, count=PICTURED_CLIPS),
@@ -81,10 +84,7 @@ class Report(Stage[ReportOutputs]):
             warnings=[warning] if warning else [],
         )
         write_text(context.path("report.html"), render(data))
-        told = [
-            {"reference": each.reference, "baseline": each.baseline, "aligned": each.aligned}
-            for each in translations[:TOLD_TRANSLATIONS]
-        ]
+        told = [{"reference": each.reference, **each.hypotheses} for each in translations[:TOLD_TRANSLATIONS]]
         return ReportOutputs(examples=told, warning=warning)
 
 
@@ -101,19 +101,25 @@ def likelihood_warning(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def examples(context: RunContext, count: int) -> list[TranslationExample]:
-    """Dev sentences on which baseline and aligned differ, then others, evenly spaced from short clips to long ones."""
+    """Dev sentences on which the systems differ, then others, evenly spaced from short clips to long ones."""
     from signdpo.report.html import TranslationExample
 
     ids = read_clips(context.clips, "dev", columns=["id"]).column("id").to_pylist()
-    columns = [read_sentences(context, "dev", name) for name in (REFERENCES, *SYSTEMS)]
-    rows = [TranslationExample(*row) for row in zip(ids, *columns, strict=True)]
-    differing = [row for row in rows if row.baseline != row.aligned]
-    pool = differing if len(differing) >= count else sorted(rows, key=lambda row: row.baseline == row.aligned)[:count]
+    references = read_sentences(context, "dev", REFERENCES)
+    said = {system: read_sentences(context, "dev", system) for system in systems_of(context.config)}
+    rows = [
+        TranslationExample(clip, reference, dict(zip(said, sentences, strict=True)))
+        for clip, reference, *sentences in zip(ids, references, *said.values(), strict=True)
+    ]
+    differing = [row for row in rows if len(set(row.hypotheses.values())) > 1]
+    agreeing = [row for row in rows if row not in differing]
+    pool = differing if len(differing) >= count else [*differing, *agreeing][:count]
     return [pool[place] for place in np.linspace(0, len(pool) - 1, min(count, len(pool))).astype(int)]
 
 
 def _facts(context: RunContext, before: Results) -> dict[str, str]:
-    clips = before[Clips]
+    clips, penalties = before[Clips], before[Translation].length_penalties
+    tuned = ", tuned on dev" if context.config.evaluation.length_penalty == TUNE else ""
     return {
         "corpus": context.config.corpus.kind,
         "clips": ", ".join(f"{count} {split}" for split, count in clips.clips.items()),
@@ -123,20 +129,25 @@ def _facts(context: RunContext, before: Results) -> dict[str, str]:
         "aligned at step": str(before[Align].step),
         "perturber pairs": str(before[Perturber].pairs),
         "seed": str(context.config.seed),
+        "length penalty": ", ".join(f"{system} {value:g}" for system, value in penalties.items()) + tuned,
     }
 
 
-def _comparisons(before: Results) -> list[Comparison]:
-    from signdpo.report.html import Comparison
+def _splits(before: Results) -> list[SplitScores]:
+    from signdpo.report.html import SplitScores
 
     evaluation = before[Evaluation]
+    scored = evaluation.scored()
     return [
-        Comparison(
+        SplitScores(
             split=split,
             sentences=before[Clips].clips[split],
-            baseline=evaluation.results["baseline"][split].to_dict(),
-            aligned=evaluation.results["aligned"][split].to_dict(),
-            significance=evaluation.comparison[split].to_dict(),
+            systems=scored[split],
+            differences={
+                name: {key: test.to_dict() for key, test in tests.items()}
+                for name, tests in evaluation.comparison[split].items()
+            },
         )
         for split in SPLITS
+        if split in scored
     ]

@@ -1,4 +1,4 @@
-"""The stage `translation`: what baseline and aligned policy say to the clips of dev and test."""
+"""The stage `translation`: what the systems of a run say to the clips of dev and test."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from typing import Any, Final
 from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import DATA_TASK, generators
 from signdpo.config import Config
+from signdpo.config.evaluation import TUNE
 from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import read_clips
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
+from signdpo.evaluation.systems import candidate_penalties, choose_penalty, column_of, policies_of, systems_of
 from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.pipeline.actors import Translate
@@ -24,9 +26,10 @@ from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.run_context import RunContext
 from signdpo.storage.files import read_text, write_text
 
-SPLITS: Final = ("dev", "test")
-SYSTEMS: Final = ("baseline", "aligned")
 REFERENCES: Final = "references"
+PROTOCOL: Final = ("evaluation.tokenize", "evaluation.protocol", "corpus.language")  # how sentences are scored
+
+Rows = dict[str, dict[str, Any]]  # clip id -> what the actors made of it
 
 
 class LostRowsError(RuntimeError):
@@ -38,9 +41,11 @@ class TranslationOutputs(StageOutputs):
 
     Args:
         content_hash: hash of all of them.
+        length_penalties: system -> exponent that its beams were ranked with.
     """
 
     content_hash: str
+    length_penalties: dict[str, float]
 
 
 class Translation(Stage[TranslationOutputs]):
@@ -51,10 +56,13 @@ class Translation(Stage[TranslationOutputs]):
     builds_on = (Clips, Pretrain, Align)
 
     def purpose(self, config: Config) -> str:
-        return "beam search on dev and test, with both policies"
+        tuned = ", length tuned on dev" if config.evaluation.length_penalty == TUNE else ""
+        return f"beam search on {' and '.join(config.evaluation.splits)}: {', '.join(systems_of(config))}{tuned}"
 
     def reads(self, config: Config) -> Sequence[str]:
-        return "corpus.max_frames", "evaluation.num_beams", "evaluation.max_new_tokens"
+        settings = ("splits", "num_beams", "max_new_tokens", "length_penalty", "no_repeat_ngram_size")
+        tuned = PROTOCOL if config.evaluation.length_penalty == TUNE else ()
+        return "corpus.max_frames", *(f"evaluation.{name}" for name in settings), *tuned
 
     def results(self, before: Results) -> dict[str, Any]:
         return {
@@ -67,33 +75,52 @@ class Translation(Stage[TranslationOutputs]):
         return [Demand(self.name, (generators(config.resources), DATA_TASK))]
 
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> TranslationOutputs:
-        policies = {"baseline": context.baseline, "aligned": context.aligned}
-        rows = translate(context, policies)
-        texts = {}
-        for split in SPLITS:
-            ids = read_clips(context.clips, split, columns=["id"]).column("id").to_pylist()
-            for name, column in ((REFERENCES, "text"), *((system, system) for system in policies)):
-                texts[f"{split}.{name}"] = "".join(f"{' '.join(str(rows[clip][column]).split())}\n" for clip in ids)
+        policies, splits = policies_of(context), context.config.evaluation.splits
+        ids = {split: read_clips(context.clips, split, columns=["id"]).column("id").to_pylist() for split in splits}
+        candidates = dict.fromkeys(policies, candidate_penalties(context.config))
+        # What is chosen is chosen on dev, before anything is said to test.
+        at_once = ("dev",) if context.config.evaluation.length_penalty == TUNE else splits
+        rows = translate(context, at_once, policies, candidates)
+        chosen = {name: _chosen(context, name, [rows[clip] for clip in ids["dev"]]) for name in policies}
+        if later := [split for split in splits if split not in at_once]:
+            rows |= translate(context, later, policies, {name: [penalty] for name, penalty in chosen.items()})
+        columns = {REFERENCES: "text", **{name: column_of(name, penalty) for name, penalty in chosen.items()}}
+        texts = {
+            f"{split}.{name}": "".join(f"{' '.join(str(rows[clip][column]).split())}\n" for clip in ids[split])
+            for split in splits
+            for name, column in columns.items()
+        }
         for name, text in texts.items():
             write_text(context.path(self.name, f"{name}.txt"), text)
         digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
-        return TranslationOutputs(content_hash=digest.hexdigest()[:16])
+        return TranslationOutputs(content_hash=digest.hexdigest()[:16], length_penalties=chosen)
 
 
-def translate(context: RunContext, policies: Mapping[str, str]) -> dict[str, dict[str, Any]]:
-    """Clip id -> its `id`, `text` and a sentence for each policy.
+def protocol_of(config: Config) -> dict[str, Any]:
+    """How a run's sentences are scored: the keywords of `signdpo.evaluation.metrics.score`."""
+    evaluation = config.evaluation
+    return {"language": config.corpus.language, "tokenize": evaluation.tokenize, "protocol": evaluation.protocol}
+
+
+def translate(
+    context: RunContext,
+    splits: Sequence[str],
+    policies: Mapping[str, str],
+    penalties: Mapping[str, Sequence[float]],
+) -> Rows:
+    """The rows of `signdpo.evaluation.translation.Translator` for all clips of some splits, by clip id.
 
     Raises:
         LostRowsError: unless there is exactly one translation of every clip.
     """
     config = context.config
-    store = ClipStore.load(context.clips, *SPLITS, max_frames=config.corpus.max_frames)
+    store = ClipStore.load(context.clips, *splits, max_frames=config.corpus.max_frames)
     size = config.evaluation.batch_size
     schedule = Schedule(store.num_frames, epochs=1, batch_size=size, workers=1, seed=config.seed, shuffle=False)
     watchdog = Watchdog(context.console, config.resources)
     stream, name = store.stream(schedule.blocks()), f"{context.name}-translation"
-    translated = on_actors(stream, Translate, (config, policies), config, watchdog.attempts, name=name)
-    rows: dict[str, dict[str, Any]] = {}
+    translated = on_actors(stream, Translate, (config, policies, penalties), config, watchdog.attempts, name=name)
+    rows: Rows = {}
     with StageProgress(
         context.console, Translation.name, total=len(store), unit="clips", watchdog=watchdog
     ) as progress:
@@ -111,3 +138,15 @@ def translate(context: RunContext, policies: Mapping[str, str]) -> dict[str, dic
 def read_sentences(context: RunContext, split: str, name: str) -> list[str]:
     """The sentences of a system, or the references, in the order of the clips."""
     return read_text(context.path(Translation.name, f"{split}.{name}.txt")).removesuffix("\n").split("\n")
+
+
+def _chosen(context: RunContext, system: str, dev: Sequence[Mapping[str, Any]]) -> float:
+    """The length penalty that a system is to be judged with, from its translations of dev with all candidates."""
+    candidates = candidate_penalties(context.config)
+    if len(candidates) == 1:
+        return candidates[0]
+    hypotheses = {penalty: [row[column_of(system, penalty)] for row in dev] for penalty in candidates}
+    chosen, found = choose_penalty(hypotheses, [row["text"] for row in dev], **protocol_of(context.config))
+    scores = ", ".join(f"{penalty:g}: {bleu4:.2f}" for penalty, bleu4 in found.items())
+    context.say(f"{system}: length penalty {chosen:g} (BLEU-4 on dev with {scores})")
+    return chosen
