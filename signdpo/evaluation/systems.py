@@ -47,6 +47,11 @@ def column_of(system: str, length_penalty: float) -> str:
     return f"{system} {length_penalty:g}"
 
 
+def margins_of(system: str) -> str:
+    """The column of a system's margins in minimal pairs, and of a split's file of them."""
+    return f"{system} margins"
+
+
 def candidate_penalties(config: Config) -> tuple[float, ...]:
     """The length penalties that dev is translated with."""
     given = config.evaluation.length_penalty

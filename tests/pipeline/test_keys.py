@@ -166,7 +166,7 @@ SCORED = {"pretrain", "align"}  # whose checkpoint is selected by a score on dev
         ([], "dpo.precision", "bfloat16", ALIGNED),
         ([], "resources.workers", 2, set()),
         ([], "resources.pretrain_workers", 2, set()),
-        (["policy.init=/x"], "policy.max_text_tokens", 9, {"perturber", *ALIGNED}),
+        (["policy.init=/x"], "policy.max_text_tokens", 9, {"perturber", *ALIGNED, "translation"}),
         (["policy.init=/x"], "policy.encoder.joint_dim", 9, set()),
         (["negatives.perturber.kind=policy"], "evaluation.max_new_tokens", 9, {"pretrain", *ALIGNED, "translation"}),
         (["negatives.perturber.kind=rules"], "negatives.perturber.lr", 0.5, set()),

@@ -90,7 +90,10 @@ def test_scores_and_report_are_written(small_run: SmallRun) -> None:
         assert {"bleu1", "bleu4", "chrf", "rouge_l", "brevity_penalty", "copies", "signature"} <= set(scores["dev"])
     compared = json.loads((small_run.directory / "evaluation" / "comparison.json").read_text())
     assert list(compared["test"]) == ["aligned - baseline"]
-    assert {"bleu4", "chrf", "content_recall"} <= set(compared["test"]["aligned - baseline"])
+    assert {"bleu4", "chrf", "content_recall", "pairs_clips"} <= set(compared["test"]["aligned - baseline"])
+    pairs = [json.loads(line) for line in (small_run.directory / "translation" / "test.pairs.jsonl").open()]
+    assert {pair["id"] for pair in pairs if pair["kind"] == "pairs_clips"} <= {pair["id"] for pair in pairs}
+    assert all(set(pair["margins"]) == {"baseline", "aligned"} for pair in pairs)
     lines = (small_run.directory / "translation" / "test.aligned.txt").read_text().splitlines()
     assert len(lines) == 12
     assert "<svg" in (small_run.directory / "report.html").read_text()

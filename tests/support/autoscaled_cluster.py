@@ -138,7 +138,7 @@ def evaluate(directory: str) -> dict[str, Any]:
     ingest(source, context.path("clips"), config.corpus)
     build_policy(config, [entry.text for entry in source.entries("train")]).save(context.baseline)
     with Watch() as watch:
-        translated = translate(context, ("dev", "test"), {"baseline": context.baseline}, {"baseline": [1.0]})
+        translated = translate(context, ("dev", "test"), {"baseline": context.baseline}, {"baseline": [1.0]}, {})
         result["rows"] = len(translated)
         result["seconds"] = round(time.monotonic() - watch.began, 1)
         check_storage(directory)  # on all the nodes there are now

@@ -222,3 +222,22 @@ def distinguishing_share(first: Sign, second: Sign) -> tuple[float, float]:
     if different == ("handshape",) and first.end_handshape:
         return 0.0, 0.5
     return 0.0, 1.0
+
+
+def neighbouring_words() -> list[tuple[str, str]]:
+    """Words that one sign and its nearest neighbours of the same category stand for, the nearest first.
+
+    Only forms that differ in one word: `at school` and `at the office` do in two.
+    """
+    found: dict[tuple[str, str], int] = {}
+    for sign in SIGNS.values():
+        others = [other for other in in_category(sign.category) if other is not sign]
+        nearest = min((len(differences(sign, other)) for other in others), default=0)
+        for other in others:
+            for form, form_of_other in zip(sign.words, other.words, strict=False):
+                changed = {*form.split()} ^ {*form_of_other.split()}
+                alike = len(form.split()) == len(form_of_other.split())
+                if len(differences(sign, other)) == nearest and alike and len(changed) == 2:
+                    first, second = sorted(changed)
+                    found[first, second] = nearest
+    return sorted(found, key=lambda pair: (found[pair], pair))

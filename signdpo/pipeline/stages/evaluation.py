@@ -8,6 +8,7 @@ from typing import Any
 from signdpo.config import Config
 from signdpo.data.clips import read_clips
 from signdpo.evaluation.metrics import Scores, score
+from signdpo.evaluation.minimal_pairs import measure_pairs
 from signdpo.evaluation.significance import (
     Estimate,
     Measurement,
@@ -20,7 +21,14 @@ from signdpo.evaluation.systems import comparisons_of, name_of, systems_of
 from signdpo.evaluation.training_sentences import TrainingSentences
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.clips import Clips
-from signdpo.pipeline.stages.translation import PROTOCOL, REFERENCES, Translation, protocol_of, read_sentences
+from signdpo.pipeline.stages.translation import (
+    PROTOCOL,
+    REFERENCES,
+    Translation,
+    protocol_of,
+    read_pairs,
+    read_sentences,
+)
 from signdpo.run_context import RunContext
 from signdpo.storage.files import write_json
 
@@ -79,12 +87,14 @@ class Evaluation(Stage[EvaluationOutputs]):
         comparison: dict[str, dict[str, dict[str, PairedBootstrap]]] = {}
         for split in config.evaluation.splits:
             references = read_sentences(context, split, REFERENCES)
+            ids = read_clips(context.clips, split, columns=["id"]).column("id").to_pylist()
+            pairs = read_pairs(context, split)
             measured: dict[str, dict[str, Measurement]] = {}
             for system in systems:
                 hypotheses = read_sentences(context, split, system)
                 results[system][split] = score(hypotheses, references, **how)
                 measured[system] = measure_translations(hypotheses, references, **how)
-                measured[system] |= training.measure(hypotheses, references)
+                measured[system] |= training.measure(hypotheses, references) | measure_pairs(pairs, ids, system)
                 estimates[system][split] = estimate(measured[system], **resampling)
             comparison[split] = {
                 name_of((first, second)): compare([(measured[first], measured[second])], **resampling)

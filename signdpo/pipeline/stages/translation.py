@@ -1,4 +1,4 @@
-"""The stage `translation`: what the systems of a run say to the clips of dev and test."""
+"""The stage `translation`: what the systems of a run say to the clips of dev and test, and what they tell apart."""
 
 from __future__ import annotations
 
@@ -11,11 +11,15 @@ from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import DATA_TASK, generators
 from signdpo.config import Config
 from signdpo.config.evaluation import TUNE
+from signdpo.corpora.synthetic.lexicon import neighbouring_words
 from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import read_clips
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
+from signdpo.evaluation.foils import Foils, foils_of
+from signdpo.evaluation.minimal_pairs import pair_lines
 from signdpo.evaluation.systems import candidate_penalties, choose_penalty, column_of, policies_of, systems_of
+from signdpo.evaluation.training_sentences import TrainingSentences
 from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.pipeline.actors import Translate
@@ -27,6 +31,7 @@ from signdpo.run_context import RunContext
 from signdpo.storage.files import read_text, write_text
 
 REFERENCES: Final = "references"
+PAIRS: Final = "pairs.jsonl"
 PROTOCOL: Final = ("evaluation.tokenize", "evaluation.protocol", "corpus.language")  # how sentences are scored
 
 Rows = dict[str, dict[str, Any]]  # clip id -> what the actors made of it
@@ -37,7 +42,7 @@ class LostRowsError(RuntimeError):
 
 
 class TranslationOutputs(StageOutputs):
-    """The sentences.
+    """The sentences and minimal pairs.
 
     Args:
         content_hash: hash of all of them.
@@ -49,7 +54,10 @@ class TranslationOutputs(StageOutputs):
 
 
 class Translation(Stage[TranslationOutputs]):
-    """Writes `translation/<split>.<system>.txt` and `.references.txt`, a sentence a line, in the order of the clips."""
+    """Writes `translation/<split>.<system>.txt` and `.references.txt`, a sentence a line, in the order of the clips.
+
+    And `translation/<split>.pairs.jsonl`, see `signdpo.evaluation.minimal_pairs`.
+    """
 
     name = "translation"
     outputs = TranslationOutputs
@@ -62,7 +70,13 @@ class Translation(Stage[TranslationOutputs]):
     def reads(self, config: Config) -> Sequence[str]:
         settings = ("splits", "num_beams", "max_new_tokens", "length_penalty", "no_repeat_ngram_size")
         tuned = PROTOCOL if config.evaluation.length_penalty == TUNE else ()
-        return "corpus.max_frames", *(f"evaluation.{name}" for name in settings), *tuned
+        return (
+            "corpus.kind",
+            "corpus.max_frames",
+            "policy.max_text_tokens",
+            *(f"evaluation.{name}" for name in settings),
+            *tuned,
+        )
 
     def results(self, before: Results) -> dict[str, Any]:
         return {
@@ -75,24 +89,29 @@ class Translation(Stage[TranslationOutputs]):
         return [Demand(self.name, (generators(config.resources), DATA_TASK))]
 
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> TranslationOutputs:
-        policies, splits = policies_of(context), context.config.evaluation.splits
-        ids = {split: read_clips(context.clips, split, columns=["id"]).column("id").to_pylist() for split in splits}
-        candidates = dict.fromkeys(policies, candidate_penalties(context.config))
+        config, policies, splits = context.config, policies_of(context), context.config.evaluation.splits
+        clips = {split: read_clips(context.clips, split, columns=["id", "text"]).to_pylist() for split in splits}
+        training = TrainingSentences.of(read_clips(context.clips, "train", columns=["text"]).column("text").to_pylist())
+        signs = neighbouring_words() if config.corpus.kind == "synthetic" else []
+        foils: Foils = {}
+        for of_split in clips.values():
+            foils |= foils_of({row["id"]: row["text"] for row in of_split}, training, signs)
         # What is chosen is chosen on dev, before anything is said to test.
-        at_once = ("dev",) if context.config.evaluation.length_penalty == TUNE else splits
-        rows = translate(context, at_once, policies, candidates)
-        chosen = {name: _chosen(context, name, [rows[clip] for clip in ids["dev"]]) for name in policies}
+        at_once = ("dev",) if config.evaluation.length_penalty == TUNE else splits
+        rows = translate(context, at_once, policies, dict.fromkeys(policies, candidate_penalties(config)), foils)
+        chosen = {name: _chosen(context, name, [rows[row["id"]] for row in clips["dev"]]) for name in policies}
         if later := [split for split in splits if split not in at_once]:
-            rows |= translate(context, later, policies, {name: [penalty] for name, penalty in chosen.items()})
+            rows |= translate(context, later, policies, {name: [penalty] for name, penalty in chosen.items()}, foils)
         columns = {REFERENCES: "text", **{name: column_of(name, penalty) for name, penalty in chosen.items()}}
-        texts = {
-            f"{split}.{name}": "".join(f"{' '.join(str(rows[clip][column]).split())}\n" for clip in ids[split])
-            for split in splits
-            for name, column in columns.items()
-        }
-        for name, text in texts.items():
-            write_text(context.path(self.name, f"{name}.txt"), text)
-        digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode())
+        files = {}
+        for split in splits:
+            of_split = [rows[row["id"]] for row in clips[split]]
+            for name, column in columns.items():
+                files[f"{split}.{name}.txt"] = "".join(f"{' '.join(str(row[column]).split())}\n" for row in of_split)
+            files[f"{split}.{PAIRS}"] = pair_lines(of_split, list(policies))
+        for name, content in files.items():
+            write_text(context.path(self.name, name), content)
+        digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode())
         return TranslationOutputs(content_hash=digest.hexdigest()[:16], length_penalties=chosen)
 
 
@@ -107,6 +126,7 @@ def translate(
     splits: Sequence[str],
     policies: Mapping[str, str],
     penalties: Mapping[str, Sequence[float]],
+    foils: Foils,
 ) -> Rows:
     """The rows of `signdpo.evaluation.translation.Translator` for all clips of some splits, by clip id.
 
@@ -119,7 +139,8 @@ def translate(
     schedule = Schedule(store.num_frames, epochs=1, batch_size=size, workers=1, seed=config.seed, shuffle=False)
     watchdog = Watchdog(context.console, config.resources)
     stream, name = store.stream(schedule.blocks()), f"{context.name}-translation"
-    translated = on_actors(stream, Translate, (config, policies, penalties), config, watchdog.attempts, name=name)
+    arguments = (config, policies, penalties, foils, context.clips)
+    translated = on_actors(stream, Translate, arguments, config, watchdog.attempts, name=name)
     rows: Rows = {}
     with StageProgress(
         context.console, Translation.name, total=len(store), unit="clips", watchdog=watchdog
@@ -138,6 +159,11 @@ def translate(
 def read_sentences(context: RunContext, split: str, name: str) -> list[str]:
     """The sentences of a system, or the references, in the order of the clips."""
     return read_text(context.path(Translation.name, f"{split}.{name}.txt")).removesuffix("\n").split("\n")
+
+
+def read_pairs(context: RunContext, split: str) -> str:
+    """The lines of the minimal pairs of a split."""
+    return read_text(context.path(Translation.name, f"{split}.{PAIRS}"))
 
 
 def _chosen(context: RunContext, system: str, dev: Sequence[Mapping[str, Any]]) -> float:
