@@ -116,7 +116,7 @@ def _learn(
     perturber.model.train()
     for epoch, batches in enumerate(epochs, start=1):
         for sources, targets in batches:
-            loss = perturber.loss(sources, targets)
+            loss = perturber.loss(sources, targets).mean
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             torch.nn.utils.clip_grad_norm_(perturber.model.parameters(), 1.0)

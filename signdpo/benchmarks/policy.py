@@ -172,7 +172,7 @@ def _now(device: torch.device) -> float:
 
 def _pretrain(model: SignTranslator, batch: Batch) -> Tensor:
     step = LikelihoodStep(model, label_smoothing=batch.config.pretrain.label_smoothing)
-    return step(batch.clips[0], batch.mask, batch.labels[0])
+    return -step(batch.clips[0], batch.mask, batch.labels[0]).mean()
 
 
 def _align(model: SignTranslator, batch: Batch) -> Tensor:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -13,16 +13,50 @@ from signdpo.levels import LEVELS, SKELETON_LEVELS
 
 
 @dataclass(frozen=True)
-class PreferenceBatch:
-    """Preference rows, collated: mappings by level have the levels that were asked for.
+class ClipBatch:
+    """Clip rows of a schedule, collated.
 
     Args:
         ids: of the clips.
         epochs: `(batch,)` int32, from 0.
         steps: `(batch,)` int64, from 0 over all epochs.
-        texts: the chosen sentences.
-        rejected_texts: the rejected ones; empty where none was found.
-        clips: `(frames_i, 69, 3)` float32 each, the chosen clips.
+        texts: their sentences.
+        clips: `(frames_i, 69, 3)` float32 each.
+    """
+
+    ids: list[str]
+    epochs: np.ndarray
+    steps: np.ndarray
+    texts: list[str]
+    clips: list[np.ndarray]
+
+    @classmethod
+    def collate(cls, columns: Mapping[str, Any]) -> Self:
+        """The columns of clip rows with those of their schedule."""
+        return cls(**cls._own_columns(columns))
+
+    @classmethod
+    def _own_columns(cls, columns: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "ids": _texts(columns["id"]),
+            "epochs": np.asarray(columns["epoch"]),
+            "steps": np.asarray(columns["step"]),
+            "texts": _texts(columns["text"]),
+            "clips": clips_of(columns),
+        }
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True)
+class PreferenceBatch(ClipBatch):
+    """Preference rows, collated: clips with the chosen sentences, and what is made of them.
+
+    Mappings by level have the levels that were asked for.
+
+    Args:
+        rejected_texts: the rejected sentences; empty where none was found.
         rejected_clips: skeleton level -> clips of the same lengths.
         reference_chosen: `(batch,)` float32 log-probabilities of the chosen pairs under the reference, in nats.
         reference_rejected: level -> `(batch,)` float32, those of the rejected pairs.
@@ -38,12 +72,7 @@ class PreferenceBatch:
         generators: the actor that made each row.
     """
 
-    ids: list[str]
-    epochs: np.ndarray
-    steps: np.ndarray
-    texts: list[str]
     rejected_texts: list[str]
-    clips: list[np.ndarray]
     rejected_clips: Mapping[str, list[np.ndarray]]
     reference_chosen: np.ndarray
     reference_rejected: Mapping[str, np.ndarray]
@@ -59,7 +88,7 @@ class PreferenceBatch:
     generators: list[str]
 
     @classmethod
-    def collate(cls, columns: Mapping[str, Any], levels: Sequence[str] | None = None) -> PreferenceBatch:
+    def collate(cls, columns: Mapping[str, Any], levels: Sequence[str] | None = None) -> Self:
         """The columns of `PREFERENCE_SCHEMA`, as a generator made them or as they came out of Ray or a cache.
 
         Args:
@@ -79,12 +108,8 @@ class PreferenceBatch:
             return {level: column for level, column in table if level in levels}
 
         return cls(
-            ids=_texts(columns["id"]),
-            epochs=np.asarray(columns["epoch"]),
-            steps=np.asarray(columns["step"]),
-            texts=_texts(columns["text"]),
+            **cls._own_columns(columns),
             rejected_texts=_texts(columns["rejected_text"]),
-            clips=clips_of(columns),
             rejected_clips={level: clips_of(columns, f"keypoints_{level}") for level in skeletons},
             reference_chosen=logps[:, 0],
             reference_rejected=by_level(LEVELS, logps[:, 1:]),
@@ -101,9 +126,6 @@ class PreferenceBatch:
             policy_versions=np.asarray(columns["policy_version"]),
             generators=_texts(columns["generator"]),
         )
-
-    def __len__(self) -> int:
-        return len(self.ids)
 
 
 def _texts(values: Any) -> list[str]:

@@ -16,7 +16,8 @@ from torch import Tensor
 
 from signdpo.config import DpoConfig
 from signdpo.dpo.losses import LOSSES, Loss, PairLogps, loss_of
-from signdpo.levels import BY_NAME, LEVELS
+from signdpo.levels import BY_NAME
+from signdpo.totals import Total, Totals
 
 
 @dataclass(frozen=True)
@@ -56,66 +57,111 @@ def preference_losses(
     return losses, chosen_rewards, rejected_rewards
 
 
+@dataclass(frozen=True)
+class Objective:
+    """The objective on some rows of a step: its terms and metrics as sums and counts, so that workers can add theirs.
+
+    Args:
+        terms: name -> sum with a gradient, and count; the loss is the weighted sum of their means.
+        weights: of the terms.
+        rows: term -> `(batch,)` what each row adds to it, without gradient, 0 where it is masked.
+        metrics: under their standard names.
+    """
+
+    terms: Totals
+    weights: Mapping[str, float]
+    rows: Mapping[str, Tensor]
+    metrics: Totals
+
+    def loss(self, counts: Mapping[str, float] | None = None, *, workers: int = 1) -> Tensor:
+        """What a worker has to differentiate so that the mean over the workers is the gradient of the whole step.
+
+        Args:
+            counts: of each term, over all workers; a term that no worker has anything of adds nothing. By default
+                there are no rows but these.
+            workers: how many there are, whose gradients are averaged.
+        """
+        counts = counts or {name: term.count for name, term in self.terms.items()}
+        means = [
+            self.weights[name] * workers / counts[name] * term.sum for name, term in self.terms.items() if counts[name]
+        ]
+        return torch.stack(means).sum()
+
+
 def multi_level_objective(
     policy: Logps,
     reference: Logps,
     chosen_lengths: Tensor,
-    language_lengths: Tensor,
+    language_lengths: Tensor | None,
     valid: Mapping[str, Tensor],
     config: DpoConfig,
-) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch: weighted preference losses of the five levels, the MLE term, and the chosen anchor.
+) -> Objective:
+    """The objective of a batch: preference losses of the levels, the MLE term, and the chosen anchor.
 
     Args:
-        policy: log-probabilities with gradient.
+        policy: log-probabilities with gradient, of the levels that are taught.
         reference: those of the frozen reference.
         chosen_lengths: `(batch,)` tokens of the reference sentence, the end included.
-        language_lengths: `(batch,)` tokens of the rejected sentence.
+        language_lengths: `(batch,)` tokens of the rejected sentence; None without the language level.
         valid: level -> `(batch,)` bool; a level that could not be made for a clip adds nothing.
         config: betas, weights, loss kind, length normalisation.
-
-    Returns:
-        A scalar and the metrics under their standard names.
 
     Raises:
         ConfigError: as `loss_of` does.
     """
-    metrics: dict[str, float] = {}
     loss = loss_of(config)
     normalize = config.length_normalize if loss.length_normalize is None else loss.length_normalize
-    # The MLE term is a mean a token whatever the normalisation of the preferences.
-    nll = -(policy.chosen / chosen_lengths).mean()
-    total = config.mle_weight * nll
-    for level in LEVELS:
+    rows = len(chosen_lengths)
+    likelihood = likelihood_objective(policy.chosen, chosen_lengths, config.mle_weight)
+    terms, weights, per_row = dict(likelihood.terms), dict(likelihood.weights), dict(likelihood.rows)
+    chosen = policy.chosen.detach()
+    metrics: dict[str, Total] = {
+        **likelihood.metrics,
+        "logps/chosen_drift": Total((chosen - reference.chosen).sum(), rows),
+    }
+    anchors = []
+    for level in policy.rejected:
         length = language_lengths if BY_NAME[level].perturbs == "sentence" else chosen_lengths
-        divisors = (chosen_lengths, length) if normalize else (1.0, 1.0)
+        pairs = _pairs_of(policy, reference, level, *((chosen_lengths, length) if normalize else (1.0, 1.0)))
         losses, chosen_rewards, rejected_rewards = preference_losses(
-            _pairs_of(policy, reference, level, *divisors),
-            beta=config.beta_of(level),
-            loss=loss,
-            label_smoothing=config.label_smoothing,
+            pairs, beta=config.beta_of(level), loss=loss, label_smoothing=config.label_smoothing
         )
-        counted = valid[level].to(losses.dtype)
-        share = counted.sum().clamp_min(1)
-        level_loss = (losses * counted).sum() / share
-        total = total + config.weight_of(level) * level_loss
-        margins = chosen_rewards - rejected_rewards
-        metrics[f"losses/{level}"] = float(level_loss.detach())
-        metrics[f"rewards/margins/{level}"] = float((margins * counted).sum() / share)
-        metrics[f"rewards/accuracies/{level}"] = float(((margins > 0) * counted).sum() / share)
-        metrics[f"logps/rejected/{level}"] = float((policy.rejected[level].detach() * counted).sum() / share)
-    if config.anchor_weight:
-        total = total + config.anchor_weight * chosen_anchor(policy.chosen, reference.chosen, beta=config.beta)
-    metrics["loss"] = float(total.detach())
-    metrics["nll"] = float(nll.detach())
-    metrics["logps/chosen"] = float(policy.chosen.detach().mean())
-    metrics["logps/chosen_drift"] = float((policy.chosen.detach() - reference.chosen).mean())
-    return total, metrics
+        # Indexed, not multiplied by 0: what is masked may be infinite.
+        kept = valid[level]
+        margins = (chosen_rewards - rejected_rewards)[kept]
+        count = int(kept.sum())
+        terms[level], weights[level] = Total(losses[kept].sum(), count), config.weight_of(level)
+        per_row[level] = losses.detach().masked_fill(~kept, 0.0)
+        metrics |= {
+            f"losses/{level}": terms[level],
+            f"rewards/margins/{level}": Total(margins.sum(), count),
+            f"rewards/accuracies/{level}": Total((margins > 0).sum(), count),
+            f"logps/rejected/{level}": Total(policy.rejected[level].detach()[kept].sum(), count),
+        }
+        anchors.append(chosen_anchor(pairs, beta=config.beta_of(level)))
+    if config.anchor_weight and anchors:
+        terms["anchor"] = Total(torch.stack(anchors).mean(0).sum(), rows)
+        weights["anchor"] = config.anchor_weight
+    return Objective(terms, weights, per_row, metrics)
 
 
-def chosen_anchor(chosen: Tensor, reference_chosen: Tensor, *, beta: float) -> Tensor:
-    """mDPO's anchor (Wang et al., arXiv 2406.11839): the chosen reward should not fall below 0; a scalar."""
-    return -F.logsigmoid(beta * (chosen - reference_chosen)).mean()
+def likelihood_objective(chosen: Tensor, lengths: Tensor, weight: float = 1.0) -> Objective:
+    """Maximum likelihood: the mean negative log-probability a token.
+
+    Args:
+        chosen: `(batch,)` log-probabilities of the reference sentences, with gradient.
+        lengths: `(batch,)` their tokens, the end included.
+        weight: of the term.
+    """
+    nll = Total(-chosen.sum(), int(lengths.sum()))
+    logp = chosen.detach()
+    metrics = {"nll": nll, "logps/chosen": Total(logp.sum(), len(lengths))}
+    return Objective({"nll": nll}, {"nll": weight}, {"nll": -logp}, metrics)
+
+
+def chosen_anchor(pairs: PairLogps, *, beta: float) -> Tensor:
+    """mDPO's anchor (Wang et al., arXiv 2406.11839): the chosen reward should not fall below 0; `(batch,)`."""
+    return -F.logsigmoid(beta * (pairs.chosen - pairs.reference_chosen))
 
 
 def _pairs_of(

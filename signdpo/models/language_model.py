@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModelForSeq2SeqLM, PreTrainedModel, T5Config
@@ -110,15 +111,16 @@ def token_logps(
     if getattr(language_model.config, "scale_decoder_outputs", False):
         states = states * (language_model.config.d_model**-0.5)
     weight = language_model.get_output_embeddings().weight
-    losses = F.linear_cross_entropy(
-        states.flatten(0, 1).float(),
-        weight.float(),
-        labels.flatten(),
-        reduction="none",
-        ignore_index=IGNORED,
-        label_smoothing=label_smoothing,
-        options=_chunking(vocabulary=weight.shape[0], width=weight.shape[1]),
-    )
+    with torch.autocast(states.device.type, enabled=False):  # which would project in bfloat16 where nothing is chunked
+        losses = F.linear_cross_entropy(
+            states.flatten(0, 1).float(),
+            weight.float(),
+            labels.flatten(),
+            reduction="none",
+            ignore_index=IGNORED,
+            label_smoothing=label_smoothing,
+            options=_chunking(vocabulary=weight.shape[0], width=weight.shape[1]),
+        )
     return -losses.view_as(labels)
 
 

@@ -27,6 +27,8 @@ class DriftWatch:
 
     def see(self, row: Mapping[str, Any]) -> None:
         """Take a row with `step` and `logps/chosen_drift`, in nats a sentence."""
+        if "logps/chosen_drift" not in row:  # of a step that was skipped
+            return
         self.drifts.append(row["logps/chosen_drift"])
         mean = sum(self.drifts) / len(self.drifts)
         if self.warned or len(self.drifts) < REPORTS or mean >= LOWEST_DRIFT:

@@ -10,33 +10,30 @@ from pydantic import BaseModel, ConfigDict
 
 from signdpo.data.batches import PreferenceBatch
 from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.totals import Total
 
 ACCEPTED, REDRAWN, MARGIN, STRENGTH = (
     f"negatives/{statistic}" for statistic in ("accepted", "redrawn", "margin", "strength")
 )
 
 
-def batch_statistics(batch: PreferenceBatch) -> dict[str, float]:
+def batch_statistics(batch: PreferenceBatch) -> dict[str, Total]:
     """Metrics of a batch of preference rows.
 
     Returns:
         `negatives/accepted/<level>`: share of the clips whose level teaches; the others are masked.
         `negatives/redrawn/<level>`: share of the clips for which it was drawn more than once.
-        `negatives/margin/<level>`: mean reference margin of the accepted ones, in nats; 0 where there is none.
+        `negatives/margin/<level>`: mean reference margin of the accepted ones, in nats.
         `negatives/strength/<level>`: their mean strength.
     """
-    metrics = {}
+    values = {}
     for level, kept in batch.valid.items():
-        metrics[f"{ACCEPTED}/{level}"] = float(kept.mean())
-        metrics[f"{MARGIN}/{level}"] = _mean(batch.reference_margins[level][kept])
+        values[f"{ACCEPTED}/{level}"] = kept
+        values[f"{MARGIN}/{level}"] = batch.reference_margins[level][kept]
         if level in SKELETON_LEVELS:
-            metrics[f"{REDRAWN}/{level}"] = float((batch.redraws[level] > 0).mean())
-            metrics[f"{STRENGTH}/{level}"] = _mean(batch.strengths[level][kept])
-    return metrics
-
-
-def _mean(values: np.ndarray) -> float:
-    return float(values.mean()) if len(values) else 0.0
+            values[f"{REDRAWN}/{level}"] = batch.redraws[level] > 0
+            values[f"{STRENGTH}/{level}"] = batch.strengths[level][kept]
+    return {name: Total(float(column.sum()), len(column)) for name, column in values.items()}
 
 
 class LevelStatistics(BaseModel):
@@ -68,11 +65,11 @@ def run_statistics(rows: Sequence[Mapping[str, Any]]) -> dict[str, LevelStatisti
     clips = np.array([row["rows"] for row in rows], dtype=np.float64)
 
     def mean(name: str, weights: np.ndarray) -> float:
-        values = np.array([row[name] for row in rows])
+        values = np.array([row.get(name, 0.0) for row in rows])  # absent where the weight is 0
         return float(values @ weights / max(weights.sum(), 1e-9))
 
     table = {}
-    for level in LEVELS:
+    for level in (level for level in LEVELS if all(f"{ACCEPTED}/{level}" in row for row in rows)):
         accepted = np.array([row[f"{ACCEPTED}/{level}"] for row in rows])
         share, taught = float(np.average(accepted, weights=clips)), accepted * clips
         drawn: dict[str, float] = {}

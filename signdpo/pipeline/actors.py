@@ -26,7 +26,7 @@ from signdpo.storage.files import join
 from signdpo.training.versions import Follower
 
 
-def pretrain_worker(given: dict[str, Any]) -> None:
+def mle_worker(given: dict[str, Any]) -> None:
     from signdpo.training.mle import train_mle
 
     train_mle(given["settings"], given["run"])

@@ -25,6 +25,7 @@ nothing.
 from __future__ import annotations
 
 import hashlib
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -233,13 +234,17 @@ class CheckpointStore:
             compare_identity(newest.progress()["identity"], identity, newest.uri)
 
     def best(self, score: str | None) -> Iterator[StoredCheckpoint]:
-        """Complete checkpoints, those of the best `score` first, of equal ones the earliest; None: the newest."""
+        """Complete checkpoints, those of the best `score` first, of equal ones the earliest; None: the newest.
+
+        One whose score is not finite is none of them.
+        """
         if score is None:
             yield from self.complete()
             return
         sign = 1.0 if better(score) == "min" else -1.0
         scored = [(sign * float(each.progress()["metrics"][score]), each.step, each) for each in self.complete()]
-        yield from (checkpoint for _, _, checkpoint in sorted(scored, key=lambda row: row[:2]))
+        finite = [row for row in scored if math.isfinite(row[0])]
+        yield from (checkpoint for _, _, checkpoint in sorted(finite, key=lambda row: row[:2]))
 
     def best_score(self, score: str) -> float | None:
         """The best value of a dev score among the complete checkpoints; None where there is none."""
@@ -254,7 +259,7 @@ class CheckpointStore:
         complete = self.complete()
         if not complete:
             return
-        kept = {checkpoint.uri for checkpoint in complete[:keep]} | {next(self.best(score)).uri}
+        kept = {checkpoint.uri for checkpoint in complete[:keep]} | {next(self.best(score), complete[0]).uri}
         for checkpoint in self.listed():
             if checkpoint.uri not in kept and checkpoint.step <= complete[0].step:
                 remove_folder(checkpoint.uri)

@@ -1,12 +1,14 @@
 """Multi-level DPO: the loop of one worker.
 
-There is no reference model here: its log-probabilities came with the rows. A step encodes the clean clip and its four
-perturbed versions in one batch and decodes six sequences in another; the clean encoding serves three uses.
+There is no reference model here: its log-probabilities came with the rows. A step encodes the clean clip and its
+perturbed versions in one batch, and decodes the sequences of all levels in another; the clean encoding serves three
+uses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import ray.train.torch
@@ -17,8 +19,8 @@ from signdpo.config import Config
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_clips
 from signdpo.data.feed import StepBatches
-from signdpo.dpo.objective import Logps, multi_level_objective
-from signdpo.levels import LEVELS
+from signdpo.dpo.objective import Logps, Objective, multi_level_objective
+from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
@@ -28,15 +30,16 @@ from signdpo.monitoring.recorders import wait_counter
 from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.negatives.statistics import batch_statistics
 from signdpo.storage.files import fetch_folder
+from signdpo.totals import Total
 from signdpo.training.ledger import Ledger
 from signdpo.training.plan import DpoSettings, WorkerRun
 from signdpo.training.state import new_state
 from signdpo.training.versions import Publisher
-from signdpo.training.workers import gather, rank_and_world, score_dev
+from signdpo.training.workers import rank_and_world, score_dev
 
 
 class PreferenceStep(nn.Module):
-    """Log-probabilities of the six sequences of each clip, as one module so that DDP can wrap it."""
+    """Log-probabilities of all sequences of each clip, as one module so that DDP can wrap it."""
 
     def __init__(self, model: SignTranslator) -> None:
         super().__init__()
@@ -46,19 +49,20 @@ class PreferenceStep(nn.Module):
         """Score a batch.
 
         Args:
-            keypoints: `(5, batch, frames, 69, 3)`: the clean clips, then the four skeleton levels.
+            keypoints: `(1 + skeleton levels, batch, frames, 69, 3)`: the clean clips, then each level's.
             mask: `(batch, frames)` bool; perturbation keeps the number of frames.
-            labels: `(2, batch, tokens)`: the reference sentences, then the rejected ones.
+            labels: `(1, batch, tokens)`: the reference sentences, or `(2, ...)` with the rejected ones.
 
         Returns:
-            `(6, batch)`: chosen, the four skeleton levels, language.
+            `(1 + levels, batch)`: chosen, the skeleton levels, and language if there are rejected sentences.
         """
         versions, batch = keypoints.shape[:2]
         encoded = self.model.encode(keypoints.flatten(0, 1), mask.repeat(versions, 1))
         rows = torch.arange(versions * batch, device=labels.device)
-        rows = torch.cat([rows, rows[:batch]])  # the clean encodings once more, for the rejected sentences
-        targets = torch.cat([labels[0].repeat(versions, 1), labels[1]])
-        return self.model.logps(encoded.select(rows), targets).view(versions + 1, batch)
+        rejected = len(labels) - 1
+        rows = torch.cat([rows, rows[:batch].repeat(rejected)])  # clean encodings once more, for rejected sentences
+        targets = torch.cat([labels[0].repeat(versions, 1), labels[1:].flatten(0, 1)])
+        return self.model.logps(encoded.select(rows), targets).view(versions + rejected, batch)
 
 
 def train_dpo(settings: DpoSettings, run: WorkerRun) -> None:
@@ -86,28 +90,27 @@ def train_dpo(settings: DpoSettings, run: WorkerRun) -> None:
     ledger = Ledger(settings.ledger, rank=rank, step=state.step)
     feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(run.labels))
     generators: set[str] = set()
-    for batch in map(PreferenceBatch.collate, feed):
+    if state.is_new:
+        state.commit({"step": 0, "epoch": 0, **score_dev(policy, dev, config)})
+    for batch in (PreferenceBatch.collate(columns, config.dpo.levels) for columns in feed):
         generators.update(batch.generators)
-        loss, metrics = preference_loss(batch, parallel, policy, config, settings.reference_hash)
+        objective = preference_objective(batch, parallel, policy, config, settings.reference_hash)
         if config.negatives.policy == "current":
-            metrics["policy_version_lag"] = float(np.mean(state.step - batch.policy_versions))
-        update = state.update(loss, clip_grad_norm=config.dpo.clip_grad_norm)
+            lag = Total(int((state.step - batch.policy_versions).sum()), len(batch))
+            objective = replace(objective, metrics={**objective.metrics, "policy_version_lag": lag})
+        metrics = state.update(objective, batch.ids, clip_grad_norm=config.dpo.clip_grad_norm)
         ledger.record(batch)
         publisher.advance(state.step)
-        metrics = _mean_over_workers(metrics) | update
-        metrics |= {
-            "step": state.step,
-            "epoch": int(batch.epochs[0]),
-            "rows": len(batch),
-            "generators": len(generators),
-        }
+        metrics |= {"epoch": int(batch.epochs[0]), "generators": len(generators)}
         if state.step == settings.warm_steps or state.step in settings.epoch_steps:
             metrics["wait_share"] = feed.wait_share()
         due = state.step % config.dpo.checkpoint_every == 0 or state.step in settings.epoch_steps
-        if due:
+        if due := due and state.is_sound:
             metrics |= score_dev(policy, dev, config)
             ledger.commit(state.step)
         state.report(metrics, checkpoint=due)
+        if state.has_failed:
+            return
 
 
 def check_reference(found: str, expected: str, where: str) -> None:
@@ -116,41 +119,37 @@ def check_reference(found: str, expected: str, where: str) -> None:
         raise ReferenceMismatchError(f"{where} has the reference hash {found}, this run was started with {expected}")
 
 
-def preference_loss(
+def preference_objective(
     batch: PreferenceBatch, parallel: nn.Module, policy: Policy, config: Config, reference_hash: str
-) -> tuple[Tensor, dict[str, float]]:
-    """The loss of a batch of preference rows, a scalar tensor, and its metrics by name.
+) -> Objective:
+    """The objective on a batch of preference rows, with the statistics of its negatives among the metrics.
 
     Raises:
         ReferenceMismatchError: if a row was scored under another reference.
     """
     for found in sorted(set(batch.reference_hashes)):
         check_reference(found, reference_hash, "a preference row")
-    device = policy.model.device
-    versions = [pad_clips(clips) for clips in (batch.clips, *batch.rejected_clips.values())]
+    device, levels = policy.model.device, config.dpo.levels
+    clips = [batch.clips, *(batch.rejected_clips[level] for level in levels if level in SKELETON_LEVELS)]
+    versions = [pad_clips(each) for each in clips]
     keypoints = torch.stack([version for version, _ in versions]).to(device)
     mask = versions[0][1].to(device)
-    sentences = [*batch.texts, *batch.rejected_texts]
+    sentences = [*batch.texts, *(batch.rejected_texts if "language" in levels else [])]
     labels = tokenize(policy.tokenizer, sentences, max_tokens=config.policy.max_text_tokens).to(device)
-    labels = labels.view(2, len(batch), -1)
+    labels = labels.view(len(sentences) // len(batch), len(batch), -1)
     with autocast(device, config.dpo_precision):
         scores = parallel(keypoints, mask, labels).float()
     lengths = (labels != IGNORED).sum(-1)
-    loss, metrics = multi_level_objective(
-        Logps(scores[0], dict(zip(LEVELS, scores[1:], strict=True))),
+    objective = multi_level_objective(
+        Logps(scores[0], dict(zip(levels, scores[1:], strict=True))),
         Logps(torch.tensor(batch.reference_chosen, device=device), _tensors(batch.reference_rejected, device)),
         lengths[0],
-        lengths[1],
+        lengths[1] if "language" in levels else None,
         _tensors(batch.valid, device),
         config.dpo,
     )
-    return loss, metrics | batch_statistics(batch)
+    return replace(objective, metrics={**objective.metrics, **batch_statistics(batch)})
 
 
 def _tensors(values: Mapping[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
     return {level: torch.tensor(column, device=device) for level, column in values.items()}
-
-
-def _mean_over_workers(metrics: dict[str, float]) -> dict[str, float]:
-    everyone = gather(metrics)
-    return {name: float(np.mean([worker[name] for worker in everyone])) for name in metrics}

@@ -32,6 +32,10 @@ class DamagedCheckpointsError(RuntimeError):
     """Training has ended and no checkpoint of it is sound."""
 
 
+class DivergedError(RuntimeError):
+    """Training came to a point from where no step was finite."""
+
+
 class KeepCheckpoints(UserCallback):
     """Deletes, whenever a checkpoint is committed, those that are neither the best nor among the last."""
 
@@ -71,6 +75,7 @@ def fit(
 
     Raises:
         CheckpointMismatchError: if there is a checkpoint of another training under this key.
+        DivergedError: if several steps in a row were not finite, or the weights are not.
     """
     store = checkpoints_of(context, plan.stage, plan.key).examined(context.warn)
     store.check_identity(plan.identity)
@@ -88,7 +93,9 @@ def fit(
     with progress, follow(training, context.console) as trackers:
 
         def show(row: Row) -> None:
-            progress.update(row["step"], f"loss {row['loss']:.3f}")
+            if "fault" in row:
+                context.warn(f"step {row['step']} was skipped, since this was not finite: {row['fault']}")
+            progress.update(row["step"], f"loss {row['loss']:.3f}" if "loss" in row else "")
             trackers.log(row)
             if on_row is not None:
                 on_row(row)
@@ -98,8 +105,25 @@ def fit(
             if start < plan.total_steps:
                 _train(context, plan, store, [CountRestarts(training.labels), *callbacks, keeper])
         keeper.prune()  # a worker that dies right after the last checkpoint leaves it untold
-    write_metrics(context.path(plan.stage, "metrics.jsonl"), store.metrics.read(last=plan.total_steps))
+    rows = store.metrics.read(last=plan.total_steps)
+    write_metrics(context.path(plan.stage, "metrics.jsonl"), rows)
+    _tell_faults(context, plan, store, rows)
     return store
+
+
+def _tell_faults(context: RunContext, plan: TrainingPlan, store: CheckpointStore, rows: Sequence[Row]) -> None:
+    """Say how many steps were skipped. Raises `DivergedError` if training ended with them."""
+    skipped = [row for row in rows if "fault" in row]
+    newest = store.newest()
+    if skipped and skipped[-1] is rows[-1] and (newest is None or newest.step < plan.total_steps):
+        last = skipped[-1]
+        kept = "there is no sound checkpoint" if newest is None else f"the last sound checkpoint is {newest.uri}"
+        raise DivergedError(
+            f"the stage {plan.stage} has diverged: up to step {last['step']}, step after step was not finite (at last "
+            f"{last['fault']}); {kept}. Lower {plan.section}.lr, or raise {plan.section}.warmup_steps where it has them"
+        )
+    if skipped:
+        context.warn(f"{len(skipped)} of {plan.total_steps} steps were skipped, since they were not finite")
 
 
 def _train(context: RunContext, plan: TrainingPlan, store: CheckpointStore, callbacks: list[UserCallback]) -> None:

@@ -1,17 +1,15 @@
-"""Maximum-likelihood pre-training of the policy: the loop of one worker."""
+"""Maximum likelihood: the loop of one worker, of pre-training and of the control of an alignment."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import ray.train.torch
 import torch
 from torch import Tensor, nn
 
-from signdpo.config import Config
+from signdpo.data.batches import ClipBatch
 from signdpo.data.clips import read_clips
 from signdpo.data.feed import StepBatches
-from signdpo.data.rows import clips_of
+from signdpo.dpo.objective import likelihood_objective
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
@@ -33,17 +31,16 @@ class LikelihoodStep(nn.Module):
         self.label_smoothing = label_smoothing
 
     def forward(self, keypoints: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
-        """Mean (smoothed) negative log-likelihood a token, a scalar."""
+        """(Smoothed) log-likelihood of each sentence, `(batch,)`."""
         encoded = self.model.encode(keypoints, mask)
-        logps = self.model.token_logps(encoded, labels, label_smoothing=self.label_smoothing)
-        return -logps.sum() / (labels != IGNORED).sum()
+        return self.model.token_logps(encoded, labels, label_smoothing=self.label_smoothing).sum(-1)
 
 
 def train_mle(settings: MleSettings, run: WorkerRun) -> None:
-    """Pre-train on the stream `train`; report and checkpoint at the end of every epoch.
+    """Train on the stream `train`; report every few steps, checkpoint and score dev where it is due.
 
     Args:
-        settings: settings of the pre-training.
+        settings: settings of the training.
         run: what every loop is given.
     """
     config = run.config
@@ -52,26 +49,28 @@ def train_mle(settings: MleSettings, run: WorkerRun) -> None:
     torch.manual_seed(config.seed + rank_and_world()[0])
     policy = Policy.load(fetch_folder(settings.initial))
     policy.model.to(device)
-    set_up_precision(device, config.pretrain_precision, key="pretrain.precision")
-    state = new_state(policy, config.pretrain, run)
-    step = LikelihoodStep(policy.model, label_smoothing=config.pretrain.label_smoothing)
+    precision, key = settings.precision
+    set_up_precision(device, precision, key=key)
+    state = new_state(policy, settings.choices, run)
+    step = LikelihoodStep(policy.model, label_smoothing=settings.label_smoothing)
     parallel = ray.train.torch.prepare_model(step, parallel_strategy_kwargs={"find_unused_parameters": False})
     dev = read_clips(settings.clips, "dev")
     feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(run.labels))
-    policy.model.train()
-    for batch in feed:
-        with autocast(device, config.pretrain_precision):
-            loss = parallel(*_collate(batch, policy, config, device))
-        update = state.update(loss, clip_grad_norm=config.pretrain.clip_grad_norm)
-        metrics = {"step": state.step, "epoch": int(batch["epoch"][0]), "loss": float(loss.detach()), **update}
-        if state.step in settings.epoch_steps:
+    policy.model.train(settings.dropout)
+    if settings.from_zero and state.is_new:
+        state.commit({"step": 0, "epoch": 0, **score_dev(policy, dev, config)})
+    for batch in map(ClipBatch.collate, feed):
+        keypoints, mask = pad_clips(batch.clips, device)
+        labels = tokenize(policy.tokenizer, batch.texts, max_tokens=config.policy.max_text_tokens).to(device)
+        with autocast(device, precision):
+            scores = parallel(keypoints, mask, labels).float()
+        objective = likelihood_objective(scores, (labels != IGNORED).sum(-1), settings.weight)
+        metrics = state.update(objective, batch.ids, clip_grad_norm=settings.choices.clip_grad_norm)
+        metrics["epoch"] = int(batch.epochs[0])
+        due = settings.is_due(state.step) and state.is_sound
+        if due:
             metrics |= {"wait_share": feed.wait_share(), **score_dev(policy, dev, config)}
-            state.report(metrics, checkpoint=True)
-        elif state.step % 10 == 0:
-            state.report(metrics, checkpoint=False)
-
-
-def _collate(batch: dict[str, Any], policy: Policy, config: Config, device: torch.device) -> tuple[Tensor, ...]:
-    """Clip rows -> keypoints `(batch, frames, 69, 3)`, mask `(batch, frames)`, labels `(batch, tokens)`."""
-    labels = tokenize(policy.tokenizer, [str(t) for t in batch["text"]], max_tokens=config.policy.max_text_tokens)
-    return *pad_clips(clips_of(batch), device), labels.to(device)
+        if due or "fault" in metrics or state.step % 10 == 0:
+            state.report(metrics, checkpoint=due)
+        if state.has_failed:
+            return

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import ray.train.torch
 import torch
 
+from signdpo.dpo.objective import Objective
 from signdpo.models.policy import Policy
 from signdpo.negatives.sentence.perturber_batches import epochs_of, new_perturber, perturber_batches
 from signdpo.storage.files import fetch_folder
@@ -50,6 +51,10 @@ def train_perturber(settings: PerturberSettings, run: WorkerRun) -> None:
             continue
         for sources, targets in lessons:
             loss = wrapped.loss(sources[rank::world], targets[rank::world])
-            update = state.update(loss, clip_grad_norm=1.0)
-        metrics = {"step": state.step, "epoch": epoch, "loss": float(loss.detach()), **update}
+            objective = Objective({"nll": loss}, {"nll": 1.0}, {}, {})
+            metrics = state.update(objective, targets[rank::world], clip_grad_norm=1.0) | {"epoch": epoch}
+            if "fault" in metrics:
+                state.report(metrics, checkpoint=False)
+            if state.has_failed:
+                return
         state.report(metrics, checkpoint=True)

@@ -8,23 +8,41 @@ from typing import Any
 
 import ray.data
 
-from signdpo.config import Config
+from signdpo.config import Config, DpoConfig, PretrainConfig
 from signdpo.training.checkpoint import CheckpointStore
 
 
 @dataclass(frozen=True)
 class MleSettings:
-    """Settings of maximum-likelihood pre-training.
+    """Settings of maximum likelihood: pre-training, or the control of an alignment.
 
     Args:
-        initial: folder of the untrained policy.
+        initial: folder of the policy that training starts from.
         clips: folder of the ingested clips.
         epoch_steps: steps done at the end of each epoch.
+        choices: how to optimise.
+        precision: `float32` or `bfloat16`, and the key that says so.
+        label_smoothing: of the likelihood.
+        dropout: whether the policy trains with dropout, and its batch normalisation by the batch.
+        weight: of the likelihood.
+        checkpoint_every: steps between two checkpoints; None: one an epoch.
+        from_zero: whether the initial policy is a checkpoint, too, that may be the best.
     """
 
     initial: str
     clips: str
     epoch_steps: Sequence[int]
+    choices: PretrainConfig | DpoConfig
+    precision: tuple[str, str]
+    label_smoothing: float
+    dropout: bool = True
+    weight: float = 1.0
+    checkpoint_every: int | None = None
+    from_zero: bool = False
+
+    def is_due(self, step: int) -> bool:
+        """Whether a checkpoint is due after so many steps."""
+        return step in self.epoch_steps or (self.checkpoint_every is not None and step % self.checkpoint_every == 0)
 
 
 @dataclass(frozen=True)
@@ -94,6 +112,7 @@ class TrainingPlan:
     Args:
         stage: its name; checkpoints lie in a folder of it named after `key`, so other inputs never resume from them.
         key: hash of what decides the training.
+        section: of the configuration that says how to optimise.
         loop: function of each worker, which Ray Train calls with `settings` and `run`.
         settings: settings of the loop.
         identity: what a checkpoint must agree on to be resumed.
@@ -107,6 +126,7 @@ class TrainingPlan:
 
     stage: str
     key: str
+    section: str
     loop: Callable[[dict[str, Any]], None]
     settings: Settings
     identity: Mapping[str, str]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import math
 import tempfile
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,6 +17,8 @@ from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
 from signdpo.config import DpoConfig, PerturberConfig, PretrainConfig
+from signdpo.dpo.objective import Objective
+from signdpo.totals import Total, means
 from signdpo.training.checkpoint import (
     CONFIG_FILE,
     MODEL_FOLDER,
@@ -28,7 +32,10 @@ from signdpo.training.checkpoint import (
 )
 from signdpo.training.plan import WorkerRun
 from signdpo.training.step_metrics import Row, StepMetrics
-from signdpo.training.workers import gather, rank_and_world
+from signdpo.training.workers import add_up, gather, rank_and_world
+
+MOST_FAULTS = 5  # steps in a row that are not finite, and training has failed
+NAMED = 5  # of what is not finite in a step
 
 
 class Trainable(Protocol):
@@ -57,7 +64,9 @@ class TrainingState:
         config: resolved, as YAML.
         step: batches consumed so far, over all epochs; with the schedule it tells which rows.
         committed_step: that of the last checkpoint.
-        rows: reported since then.
+        is_new: whether there was no checkpoint to go on from.
+        rows: reported since the last one.
+        faults: steps in a row, up to now, that were not finite.
     """
 
     saved: Trainable
@@ -69,36 +78,90 @@ class TrainingState:
     config: str
     step: int = 0
     committed_step: int = 0
+    is_new: bool = True
     rows: list[Row] = field(default_factory=list)
+    faults: int = 0
+
+    def __post_init__(self) -> None:
+        self._remember_buffers()
 
     @property
     def model(self) -> nn.Module:
         return self.saved.model
 
-    def update(self, loss: torch.Tensor, *, clip_grad_norm: float) -> dict[str, float]:
-        """One optimiser step; returns the gradient norm before clipping and the learning rate used."""
+    @property
+    def is_sound(self) -> bool:
+        """Whether a checkpoint is worth having: a bad clip costs its own step, what follows tells of bad weights."""
+        return self.faults < 2
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether there is no going on: too many steps in a row were not finite, as all ranks see."""
+        return self.faults >= MOST_FAULTS
+
+    def update(self, objective: Objective, ids: Sequence[str], *, clip_grad_norm: float) -> Row:
+        """One optimiser step by the gradient on all workers' rows; none where that or the loss is not finite.
+
+        Args:
+            objective: on this worker's rows.
+            ids: of their clips.
+            clip_grad_norm: largest norm of the gradient.
+
+        Returns:
+            `step`, `rows`, `lr`, the metrics of the objective as means over all workers' rows, and `loss` and
+            `grad_norm` before clipping; for a step that was skipped `fault`, which says what was not finite.
+        """
+        terms, metrics, rows = add_up(objective.terms, objective.metrics, {"rows": Total(len(ids), 1)})
+        row: Row = {"step": self.step + 1, "rows": int(rows["rows"].sum), "lr": float(self.scheduler.get_last_lr()[0])}
+        row |= {name: mean for name, mean in means(metrics).items() if math.isfinite(mean)}
+        loss = sum(objective.weights[name] * mean for name, mean in means(terms).items())
         self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip_grad_norm)
-        lr = float(self.scheduler.get_last_lr()[0])
-        self.optimizer.step()
+        sound = math.isfinite(loss)
+        if sound:
+            row["loss"] = loss
+            counts = {name: term.count for name, term in terms.items()}
+            objective.loss(counts, workers=rank_and_world()[1]).backward()
+            norm = float(nn.utils.clip_grad_norm_(self.model.parameters(), clip_grad_norm))
+            sound = math.isfinite(norm)
+        if sound:
+            row["grad_norm"] = norm
+            self.optimizer.step()
+            self._remember_buffers()
+        else:
+            row["fault"] = _fault(objective, ids)
+            self.model.load_state_dict(self._buffers, strict=False)  # the forward pass may have spoilt them
+        self.faults = 0 if sound else self.faults + 1
         self.scheduler.step()
         self.step += 1
-        return {"grad_norm": float(norm), "lr": lr}
+        return row
+
+    def _remember_buffers(self) -> None:
+        self._buffers = {name: buffer.clone() for name, buffer in self.model.named_buffers()}
 
     def report(self, metrics: Row, *, checkpoint: bool) -> None:
         """Note the metrics of a step, and commit a checkpoint where one is due, which all ranks do together.
+
+        One whose weights are not finite is none, and training has failed.
 
         Args:
             metrics: metrics with `step` and `epoch`; those of rank 0 are kept.
             checkpoint: whether everything up to this step is committed.
         """
         self.rows.append(metrics)
-        rank, ranks = rank_and_world()
-        if rank == 0 and (checkpoint or self.metrics.is_due()):
+        if checkpoint and not self._is_finite():
+            metrics["fault"], self.faults = "the weights", MOST_FAULTS
+        checkpoint = checkpoint and self.is_sound
+        if rank_and_world()[0] == 0 and (checkpoint or self.has_failed or self.metrics.is_due()):
             self.metrics.write(self.committed_step + 1, self.rows)
-        if not checkpoint:
-            return
+        if checkpoint:
+            self.commit(metrics)
+
+    def _is_finite(self) -> bool:
+        return all(bool(tensor.isfinite().all()) for tensor in self.model.state_dict().values())
+
+    def commit(self, metrics: Row) -> None:
+        """Commit a checkpoint of the current step with its `step`, `epoch` and dev scores; all ranks together."""
+        rank, ranks = rank_and_world()
         with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
             torch.save(self._random_state(), f"{folder}/{rank_file(rank)}")
             if rank == 0:
@@ -141,6 +204,8 @@ class TrainingState:
             self.scheduler.load_state_dict(state["scheduler"])
             self._set_random_state(Path(folder))  # last: loading a model may draw random numbers
         self.step = self.committed_step = int(progress["step"])
+        self.is_new = False
+        self._remember_buffers()
 
     def _set_random_state(self, folder: Path) -> None:
         """That of this rank; a rank that is new, since the group has grown, keeps the one that it was seeded with."""
@@ -182,6 +247,20 @@ def new_state(saved: Trainable, choices: PretrainConfig | DpoConfig | PerturberC
     if rank_and_world()[0] == 0:
         state.metrics.forget(after=state.step)
     return state
+
+
+def _fault(objective: Objective, ids: Sequence[str]) -> str:
+    """What of a step is not finite: terms of clips or, where all those are, the gradient."""
+    found = [
+        f"{term} of {clip}"
+        for term, values in objective.rows.items()
+        for clip, finite in zip(ids, values.isfinite().tolist(), strict=True)
+        if not finite
+    ]
+    faults = [fault for worker in gather(found) for fault in worker]
+    clips = [clip for worker in gather(list(ids)) for clip in worker]
+    named = faults or [f"the gradient of {clips[0]}", *clips[1:]]
+    return ", ".join(named[:NAMED]) + (f" and {len(named) - NAMED} more" if len(named) > NAMED else "")
 
 
 def _agree_on_start(store: CheckpointStore) -> tuple[ray.train.Checkpoint | None, str]:

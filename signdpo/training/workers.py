@@ -14,6 +14,7 @@ from signdpo.evaluation.metrics import score
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
+from signdpo.totals import Total, Totals
 
 
 def rank_and_world() -> tuple[int, int]:
@@ -30,6 +31,17 @@ def gather(value: Any) -> list[Any]:
     values: list[Any] = [None] * torch.distributed.get_world_size()
     torch.distributed.all_gather_object(values, value)
     return values
+
+
+def add_up(*groups: Totals) -> list[dict[str, Total]]:
+    """The totals of all workers together, group by group; of what a worker lacks it has nothing."""
+    added: list[dict[str, Total]] = [{} for _ in groups]
+    for worker in gather([{name: total.numbers for name, total in totals.items()} for totals in groups]):
+        for totals, own in zip(added, worker, strict=True):
+            for name, total in own.items():
+                before = totals.get(name, Total(0.0, 0))
+                totals[name] = Total(before.sum + total.sum, before.count + total.count)
+    return added
 
 
 @torch.no_grad()

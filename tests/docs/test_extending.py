@@ -23,6 +23,7 @@ from signdpo.negatives.skeleton.operations import perturb
 from signdpo.negatives.skeleton.region import Region
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.normalisation import normalise
+from signdpo.totals import means
 
 PAGE = Path(__file__).parents[2] / "docs" / "extending.md"
 EXAMPLES = dict(re.findall(r"```python\n# (\w+)\.py\n(.*?)```", PAGE.read_text(), re.DOTALL))
@@ -102,7 +103,7 @@ def test_the_loss_gives_what_was_worked_out_by_hand() -> None:
     dpo = load_config(None, settings_of("my_loss")).dpo
     chosen, rejected = torch.tensor([-8.0], requires_grad=True), torch.tensor([-12.0])
     reference = Logps(torch.tensor([-100.0]), {level: torch.tensor([-7.0]) for level in LEVELS})  # must not enter
-    loss, metrics = multi_level_objective(
+    objective = multi_level_objective(
         Logps(chosen, {level: rejected for level in LEVELS}),
         reference,
         torch.tensor([4]),
@@ -110,11 +111,12 @@ def test_the_loss_gives_what_was_worked_out_by_hand() -> None:
         {level: torch.tensor([True]) for level in LEVELS},
         dpo,
     )
+    metrics = means(objective.metrics)
     # Skeleton levels: -8 / 4 - -12 / 4 = 1; language: -8 / 4 - -12 / 3 = 2. Beta is 2, the margin 0.5.
     assert metrics["losses/spatial_local"] == pytest.approx(math.log1p(math.exp(-(2 * 1 - 0.5))))
     assert metrics["losses/language"] == pytest.approx(math.log1p(math.exp(-(2 * 2 - 0.5))))
     assert metrics["rewards/margins/language"] == pytest.approx(4)
-    loss.backward()
+    objective.loss().backward()
     assert chosen.grad is not None
     assert chosen.grad.item() < 0
 

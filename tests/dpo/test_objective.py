@@ -11,6 +11,7 @@ from signdpo.config import ConfigError, DpoConfig
 from signdpo.dpo.losses import LOSSES, PairLogps, loss_of
 from signdpo.dpo.objective import Logps, chosen_anchor, multi_level_objective, preference_losses
 from signdpo.levels import LEVELS
+from signdpo.totals import means
 
 # log-ratio = (-10 - -12) - (-20 - -19) = 2 + 1 = 3
 CHOSEN, REJECTED = torch.tensor([-10.0]), torch.tensor([-20.0])
@@ -68,15 +69,15 @@ def test_length_normalisation_is_refused_where_it_means_nothing(monkeypatch: pyt
 def batch_of_one(**settings: object) -> tuple[float, dict[str, float]]:
     """One clip: 4 tokens chosen, 2 tokens in the rejected sentence, log-ratio 3 at every level."""
     config = DpoConfig(**{"betas": {}, "beta": 0.5, "weights": FLAT, "mle_weight": 0.0} | settings)
-    loss, metrics = multi_level_objective(
-        Logps(CHOSEN, {level: REJECTED for level in LEVELS}),
+    objective = multi_level_objective(
+        Logps(CHOSEN, {level: REJECTED for level in config.levels}),
         Logps(REFERENCE_CHOSEN, {level: REFERENCE_REJECTED for level in LEVELS}),
         torch.tensor([4]),
         torch.tensor([2]),
         {level: torch.tensor([True]) for level in LEVELS},
         config,
     )
-    return float(loss), metrics
+    return float(objective.loss()), means(objective.metrics)
 
 
 def test_levels_add_up_by_their_weights() -> None:
@@ -107,10 +108,14 @@ def test_mle_term_is_the_mean_negative_log_likelihood_a_token() -> None:
     assert loss == pytest.approx(2 * 10 / 4)
 
 
-def test_chosen_anchor() -> None:
-    assert chosen_anchor(CHOSEN, REFERENCE_CHOSEN, beta=0.5).item() == pytest.approx(softplus(-1.0))
-    loss, _ = batch_of_one(weights={}, anchor_weight=3.0)
-    assert loss == pytest.approx(3 * softplus(-1.0))
+def test_chosen_anchor_follows_the_betas_and_the_length() -> None:
+    assert chosen_anchor(PAIR, beta=0.5).item() == pytest.approx(softplus(-1.0))
+    without, _ = batch_of_one(betas={"language": 0.25})
+    loss, _ = batch_of_one(betas={"language": 0.25}, anchor_weight=3.0)
+    assert loss - without == pytest.approx(3 * (4 * softplus(-1.0) + softplus(-0.5)) / 5)
+    settings = {"betas": {}, "length_normalize": True}  # (-10 - -12) / 4 tokens
+    without, loss = batch_of_one(**settings)[0], batch_of_one(**settings, anchor_weight=3.0)[0]
+    assert loss - without == pytest.approx(3 * softplus(-0.25))
 
 
 def test_each_level_has_its_own_beta() -> None:
@@ -121,7 +126,7 @@ def test_each_level_has_its_own_beta() -> None:
 
 def two_clips(valid: Tensor) -> dict[str, float]:
     zero, one = torch.zeros(2), torch.tensor([0.0, 4.0])
-    _, metrics = multi_level_objective(
+    objective = multi_level_objective(
         Logps(one, {level: zero for level in LEVELS}),
         Logps(zero, {level: zero for level in LEVELS}),
         torch.ones(2),
@@ -129,19 +134,19 @@ def two_clips(valid: Tensor) -> dict[str, float]:
         {level: valid for level in LEVELS},
         DpoConfig(betas={}),
     )
-    return metrics
+    return means(objective.metrics)
 
 
 def test_a_level_that_could_not_be_made_adds_nothing() -> None:
     assert two_clips(torch.tensor([True, True]))["rewards/margins/language"] == pytest.approx(2.0)
     assert two_clips(torch.tensor([True, False]))["rewards/margins/language"] == pytest.approx(0.0)
-    assert two_clips(torch.tensor([False, False]))["losses/language"] == 0.0
+    assert "losses/language" not in two_clips(torch.tensor([False, False]))
 
 
 def test_equal_policy_and_reference_give_ln2_and_no_margin() -> None:
     logps = Logps(CHOSEN, {level: REJECTED for level in LEVELS})
     valid = {level: torch.tensor([True]) for level in LEVELS}
-    _, metrics = multi_level_objective(logps, logps, torch.ones(1), torch.ones(1), valid, DpoConfig())
+    metrics = means(multi_level_objective(logps, logps, torch.ones(1), torch.ones(1), valid, DpoConfig()).metrics)
     for level in LEVELS:
         assert metrics[f"losses/{level}"] == pytest.approx(math.log(2))
         assert metrics[f"rewards/margins/{level}"] == 0.0

@@ -21,7 +21,8 @@ from signdpo.negatives.generator import NegativeGenerator, ReferenceMismatchErro
 from signdpo.negatives.sentence.rules import RULES_FILE, RulePerturber
 from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
 from signdpo.pipeline.actors import GenerateNegatives, GeneratorArguments
-from signdpo.training.dpo import PreferenceStep, preference_loss
+from signdpo.totals import means
+from signdpo.training.dpo import PreferenceStep, preference_objective
 
 
 def arguments_of(run: SmallRun | SmallStart) -> tuple[Any, ...]:
@@ -177,8 +178,8 @@ def test_the_trainer_scores_a_row_as_its_generator_did(
     _, *others = arguments_of(small_start)
     batch = PreferenceBatch.collate(NegativeGenerator(config, *others)(batch_of(small_start, 0, 6)))
     policy = Policy.load(others[0])
-    loss, metrics = preference_loss(batch, PreferenceStep(policy.model), policy, config, others[1])
-    margins = [abs(value) for name, value in metrics.items() if name.startswith("rewards/margins")]
+    objective = preference_objective(batch, PreferenceStep(policy.model), policy, config, others[1])
+    margins = [abs(value) for name, value in means(objective.metrics).items() if name.startswith("rewards/margins")]
     assert len(margins) == len(LEVELS)
     assert max(margins) < tolerance
-    assert torch.isfinite(loss)
+    assert torch.isfinite(objective.loss())

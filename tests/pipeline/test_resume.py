@@ -22,6 +22,7 @@ END = -1
 PLAN = TrainingPlan(
     stage="align",
     key="0",
+    section="dpo",
     loop=lambda given: None,
     settings=PerturberSettings("", ""),
     identity={},
@@ -173,12 +174,12 @@ def test_a_stage_gives_up_after_max_failures_and_keeps_keep_checkpoints(
 def test_pretraining_with_dropout_resumes_exactly(
     small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
-    from signdpo.pipeline.actors import pretrain_worker
+    from signdpo.pipeline.actors import mle_worker
 
     group = ("pretrain.epochs=4", f"resources.pretrain_workers={workers}", "resources.cpus_per_pretrain_worker=0.5")
     run_again(small_run, tmp_path / "straight", "pretrain", *group)
-    worker = dying(pretrain_worker, tmp_path / "marks", rank=workers - 1, steps=(4, 9))  # epochs of 3: back to 3; at 9
-    monkeypatch.setattr("signdpo.pipeline.stages.pretrain.pretrain_worker", worker)
+    worker = dying(mle_worker, tmp_path / "marks", rank=workers - 1, steps=(4, 9))  # epochs of 3: back to 3; at 9
+    monkeypatch.setattr("signdpo.pipeline.stages.pretrain.mle_worker", worker)
     run_again(small_run, tmp_path / "run", "pretrain", *group)
     assert len(list((tmp_path / "marks").iterdir())) == 2
     assert metrics_of(tmp_path / "run", "pretrain") == metrics_of(tmp_path / "straight", "pretrain")

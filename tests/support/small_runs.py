@@ -39,6 +39,7 @@ SMALL = [
     "dpo.batch_size=16",
     "dpo.checkpoint_every=5",
     "dpo.lr=0.001",
+    "dpo.select_by=eval_nll",  # BLEU-4 is 0 all the time, and of equal checkpoints the earliest is kept
     "evaluation.max_new_tokens=8",
     "resources.generators=[1, 1]",
     "evaluation.bootstrap_samples=50",

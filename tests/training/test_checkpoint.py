@@ -108,9 +108,9 @@ def test_the_best_and_the_last_are_kept(tmp_path: Path) -> None:
 def test_the_best_score_is_the_lowest_where_lower_is_better(tmp_path: Path) -> None:
     store = CheckpointStore(str(tmp_path))
     assert store.best_score("bleu") is None
-    for step, score in ((5, 2.0), (10, 1.0), (15, 3.0)):
+    for step, score in ((5, 2.0), (10, 1.0), (15, 3.0), (20, float("nan")), (25, float("inf"))):
         write(tmp_path, step, score=score)
-    assert store.best_score("bleu") == 3.0
+    assert store.best_score("bleu") == 3.0  # one that is not finite is never best
     assert store.best_score("eval_nll") == 1.0
     assert next(store.best("eval_nll")).step == 10
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from transformers import PreTrainedTokenizerBase
 
 from signdpo.models.language_model import IGNORED
 from signdpo.negatives.sentence.sampling import EXTRA_TOKENS, padding_id, sample_sentences
+from signdpo.totals import Total
 
 ARROW = " ->"  # behind the reference; after it and a space comes the wrong sentence
 
@@ -36,8 +36,8 @@ class ContinuationPerturber:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
-    def loss(self, sources: Sequence[str], targets: Sequence[str]) -> Tensor:
-        """Mean cross-entropy a target token, its end token included, a scalar; the prompt is read, not learned."""
+    def loss(self, sources: Sequence[str], targets: Sequence[str]) -> Total:
+        """Cross-entropy of the target tokens, their end token included; the prompt is read, not learned."""
         rows, labels = [], []
         for prompt, target in zip(self._prompts(sources), targets, strict=True):
             written = [*self._ids(f" {target}")[: self.max_tokens - 1], self.tokenizer.eos_token_id]
@@ -47,7 +47,8 @@ class ContinuationPerturber:
         mask = pad_sequence([torch.ones_like(row) for row in rows], batch_first=True)
         learned = pad_sequence(labels, batch_first=True, padding_value=IGNORED)
         inputs, mask, learned = (tensor.to(self.model.device) for tensor in (ids, mask, learned))
-        return self.model(input_ids=inputs, attention_mask=mask, labels=learned).loss
+        count = int((learned != IGNORED).sum())
+        return Total(count * self.model(input_ids=inputs, attention_mask=mask, labels=learned).loss, count)
 
     def propose(self, references: Sequence[str], seeds: Sequence[int], *, candidates: int) -> list[list[str]]:
         """Sample candidate sentences for each reference; row `i` depends on `references[i]` and `seeds[i]` alone."""

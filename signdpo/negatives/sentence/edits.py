@@ -24,6 +24,7 @@ from transformers.utils import ModelOutput
 from signdpo.negatives.sentence.sampling import SeededSampling
 from signdpo.seeding import derive_seed
 from signdpo.text.units import Edit, Operation, align, folded, join_units, split_units
+from signdpo.totals import Total
 
 IGNORED = -100
 UNKNOWN, END = 0, 1  # unit ids; the end stands behind every source, and keeping it ends the sentence
@@ -177,9 +178,11 @@ class EditPerturber:
         """What a unit reads like -> its id."""
         return {key_of(unit): index for index, unit in enumerate(self.units) if index > END}
 
-    def loss(self, sources: Sequence[str], targets: Sequence[str]) -> Tensor:
-        """Mean negative log-probability an edit of the scripts from each source to its target, a scalar."""
-        return self.model(self._scripts(sources, targets)).loss
+    def loss(self, sources: Sequence[str], targets: Sequence[str]) -> Total:
+        """Negative log-probability of the edits of the scripts from each source to its target."""
+        scripts = self._scripts(sources, targets)
+        count = int((scripts.operations != IGNORED).sum())
+        return Total(count * self.model(scripts).loss, count)
 
     def _scripts(self, sources: Sequence[str], targets: Sequence[str]) -> Scripts:
         scripts = [self._script(source, target) for source, target in zip(sources, targets, strict=True)]

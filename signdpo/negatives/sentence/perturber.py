@@ -32,6 +32,7 @@ from signdpo.negatives.sentence.continuations import ContinuationPerturber
 from signdpo.negatives.sentence.edits import EditPerturber
 from signdpo.negatives.sentence.rules import RulePerturber
 from signdpo.negatives.sentence.sampling import EXTRA_TOKENS, sample_sentences
+from signdpo.totals import Total
 
 PATH_KEY = "negatives.perturber.path"
 
@@ -76,13 +77,14 @@ class LanguagePerturber:
         self.model.save_pretrained(folder)
         self.tokenizer.save_pretrained(folder)
 
-    def loss(self, sources: Sequence[str], targets: Sequence[str]) -> torch.Tensor:
-        """Mean cross-entropy a target token, a scalar."""
+    def loss(self, sources: Sequence[str], targets: Sequence[str]) -> Total:
+        """Cross-entropy of the target tokens."""
         ids = tokenize(self.tokenizer, sources, max_tokens=self.max_tokens).to(self.model.device)
         labels = tokenize(self.tokenizer, targets, max_tokens=self.max_tokens).to(self.model.device)
         mask = ids != IGNORED
         inputs = ids.masked_fill(~mask, self.tokenizer.pad_token_id)
-        return self.model(input_ids=inputs, attention_mask=mask.long(), labels=labels).loss
+        count = int((labels != IGNORED).sum())
+        return Total(count * self.model(input_ids=inputs, attention_mask=mask.long(), labels=labels).loss, count)
 
     def propose(self, references: Sequence[str], seeds: Sequence[int], *, candidates: int) -> list[list[str]]:
         """Sample candidate sentences for each reference; row `i` depends on `references[i]` and `seeds[i]` alone."""

@@ -134,6 +134,7 @@ def learn_failures(context: RunContext, before: Results, inputs: Inputs, texts: 
     plan = TrainingPlan(
         stage=Perturber.name,
         key=inputs.training_key,
+        section="negatives.perturber",
         loop=perturber_worker,
         settings=PerturberSettings(policy=context.baseline, pairs=context.path(Perturber.name, "pairs")),
         identity={"policy": before[Pretrain].policy_hash, "failures": hash_failures(failures)},

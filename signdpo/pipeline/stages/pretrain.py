@@ -15,7 +15,7 @@ from signdpo.config import Config
 from signdpo.data.clips import read_clips
 from signdpo.data.schedule import Schedule, held_out_rows
 from signdpo.data.stream import ClipStore
-from signdpo.pipeline.actors import pretrain_worker
+from signdpo.pipeline.actors import mle_worker
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs, file_stamps
 from signdpo.pipeline.stages.clips import Clips
 from signdpo.run_context import RunContext
@@ -120,8 +120,16 @@ def training_plan(context: RunContext, before: Results, inputs: Inputs, initial:
     return TrainingPlan(
         stage=Pretrain.name,
         key=inputs.training_key,
-        loop=pretrain_worker,
-        settings=MleSettings(initial=initial, clips=context.clips, epoch_steps=schedule.epoch_steps),
+        section="pretrain",
+        loop=mle_worker,
+        settings=MleSettings(
+            initial=initial,
+            clips=context.clips,
+            epoch_steps=schedule.epoch_steps,
+            choices=config.pretrain,
+            precision=(config.pretrain_precision, "pretrain.precision"),
+            label_smoothing=config.pretrain.label_smoothing,
+        ),
         identity={
             "corpus": before[Clips].content_hash,
             **schedule.identity([store.ids[row] for row in taught]),

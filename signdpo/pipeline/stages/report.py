@@ -90,7 +90,7 @@ class Report(Stage[ReportOutputs]):
 
 def likelihood_warning(rows: Sequence[Mapping[str, Any]]) -> str:
     """A warning if the chosen sentences became less likely than under the reference, else ""."""
-    drifts = [row["logps/chosen_drift"] for row in rows[-REPORTS:]]
+    drifts = [row["logps/chosen_drift"] for row in rows[-REPORTS:] if "logps/chosen_drift" in row]
     drift = float(np.mean(drifts)) if drifts else 0.0
     if drift >= 0:
         return ""

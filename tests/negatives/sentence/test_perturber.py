@@ -80,7 +80,7 @@ def test_an_edit_model_learns_a_substitution(sentences: tuple[str, str]) -> None
     perturber = EditPerturber.fresh([source, target], d_model=32, seed=1)
     optimizer = torch.optim.Adam(perturber.model.parameters(), lr=1e-2)
     for _ in range(60):
-        loss = perturber.loss([source], [target])
+        loss = perturber.loss([source], [target]).mean
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -96,7 +96,7 @@ def test_an_edit_model_copies_words_it_has_never_seen(tmp_path: Path) -> None:
         perturber.model.operation.bias.copy_(torch.tensor([50.0, 0.0, 0.0, 0.0]))  # keeps everything
     perturber.save(tmp_path)
     assert EditPerturber.load(tmp_path).propose(["Zebra, a quagga!"], [1], candidates=1) == [["Zebra, a quagga!"]]
-    assert torch.isfinite(perturber.loss(["zebra a"], ["zebra okapi b"]))
+    assert torch.isfinite(perturber.loss(["zebra a"], ["zebra okapi b"]).mean)
 
 
 def test_a_pretrained_bart_is_fine_tuned_with_its_own_tokenizer(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_pretrained_bart_is_fine_tuned_with_its_own_tokenizer(tmp_path: Path) 
     tokenizer.save_pretrained(tmp_path)
     perturber = pretrained_perturber(str(tmp_path), max_tokens=16)
     assert isinstance(perturber, LanguagePerturber)
-    assert torch.isfinite(perturber.loss(TEXTS[:2], TEXTS[1:3]))
+    assert torch.isfinite(perturber.loss(TEXTS[:2], TEXTS[1:3]).mean)
     assert len(perturber.propose(TEXTS[:2], [1, 2], candidates=2)) == 2
     assert epochs_of(PerturberConfig(path=str(tmp_path), epochs=5, copy_epochs=3)) == 5  # it needs no warm-up
 
@@ -124,7 +124,7 @@ def test_a_pretrained_causal_model_learns_to_go_on_with_the_wrong_sentence(tmp_p
     sources, targets = ["we met Peter", "my mother"], ["we met Anna", "your brother sees"]
     optimizer = torch.optim.Adam(perturber.model.parameters(), lr=1e-2)
     for _ in range(80):
-        loss = perturber.loss(sources, targets)
+        loss = perturber.loss(sources, targets).mean
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -146,7 +146,7 @@ def test_a_causal_model_is_scored_on_what_it_writes_alone() -> None:
         with torch.no_grad():
             logits = perturber.model(torch.tensor([[*read, *written]])).logits[0].log_softmax(-1)
         logps += [float(logits[len(read) - 1 + place, token]) for place, token in enumerate(written)]
-    loss = perturber.loss(["we met Peter", "my mother"], ["we met Anna", "your brother sees Anna today"])
+    loss = perturber.loss(["we met Peter", "my mother"], ["we met Anna", "your brother sees Anna today"]).mean
     assert float(loss.detach()) == pytest.approx(-sum(logps) / len(logps), abs=1e-5)
 
 

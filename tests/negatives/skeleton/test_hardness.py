@@ -14,6 +14,7 @@ from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.negatives.skeleton.hardness import Band, DrawnNegative, draw_within_band
 from signdpo.negatives.skeleton.negative import UNCHANGED, ClipToPerturb
 from signdpo.negatives.statistics import batch_statistics, run_statistics
+from signdpo.totals import means
 
 FRAMES, CLIPS = 24, 6
 
@@ -136,7 +137,7 @@ def test_statistics_of_batches_add_up_to_those_of_a_run() -> None:
         return PreferenceBatch.collate(columns)
 
     first, second = batch([True] * 5, 2.0, 0, 30), batch([False, *[True] * 4], 5.0, 2, 10)
-    metrics = [batch_statistics(first) | {"rows": 30}, batch_statistics(second) | {"rows": 10}]
+    metrics = [means(batch_statistics(first)) | {"rows": 30}, means(batch_statistics(second)) | {"rows": 10}]
     assert metrics[1]["negatives/accepted/spatial_global"] == 0
     run = run_statistics(metrics)
     assert list(run) == list(LEVELS)
