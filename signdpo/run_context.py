@@ -72,5 +72,10 @@ class RunContext:
         return self.path("perturber", "model")
 
     @property
+    def control(self) -> str:
+        """The baseline after as many steps of plain likelihood."""
+        return self.path("control", "policy")
+
+    @property
     def aligned(self) -> str:
         return self.path("align", "policy")

@@ -28,6 +28,7 @@ if TYPE_CHECKING:  # brings torch
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.2")
 os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+os.environ.setdefault("RAY_worker_niceness", "0")  # else whatever runs beside the tests makes them wait for minutes
 
 # A shell starts a command that ends in `&` with Ctrl-C ignored. Tests interrupt the main thread that way.
 signal.signal(signal.SIGINT, signal.default_int_handler)

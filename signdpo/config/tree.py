@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 import yaml
 from pydantic import Field, model_validator
 
@@ -17,6 +19,7 @@ from signdpo.config.tracking import TrackingConfig
 
 class Config(Section):
     seed: int = Field(default=1, ge=0)
+    control: Literal["none", "steps", "dropout"] = "steps"
     corpus: CorpusConfig = CorpusConfig()
     policy: PolicyConfig = PolicyConfig()
     pretrain: PretrainConfig = PretrainConfig()

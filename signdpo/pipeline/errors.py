@@ -12,11 +12,12 @@ from signdpo.config import ConfigError
 from signdpo.corpora.ingest import TooManyBadClipsError
 from signdpo.monitoring.hangs import HungBatchError
 from signdpo.monitoring.stalls import StalledError
+from signdpo.monitoring.teaching import NothingTaughtError
 from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.pipeline.stages.perturber import NoFailuresError
 from signdpo.skeleton.clip import BadClipError
 from signdpo.storage.retries import StorageError
-from signdpo.training.fit import DamagedCheckpointsError
+from signdpo.training.fit import DamagedCheckpointsError, DivergedError
 
 TOLD_BY_THEMSELVES = (
     ConfigError,
@@ -26,7 +27,14 @@ TOLD_BY_THEMSELVES = (
     ReferenceMismatchError,
     DamagedCheckpointsError,
 )
-TO_BE_CHANGED = (TooManyBadClipsError, BadClipError, NoFailuresError, FileNotFoundError)
+TO_BE_CHANGED = (
+    TooManyBadClipsError,
+    BadClipError,
+    NoFailuresError,
+    NothingTaughtError,
+    DivergedError,
+    FileNotFoundError,
+)
 RAY_DATA_ADDS = "\nFailed to apply UDF transform"  # and how to make it try again, to every error of a task
 NO_ROOM = (
     "there is no room left for Ray's objects: its memory for them is full, and so is the disk it spills them to, of "

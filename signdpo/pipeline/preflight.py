@@ -8,7 +8,7 @@ from typing import Any
 from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import begin_ray, check_demands, joined_cluster, starts_here
 from signdpo.cluster.storage_check import check_storage
-from signdpo.config import Config
+from signdpo.config import Config, ConfigError
 from signdpo.data.cache import check_cache
 from signdpo.monitoring.following import check_tracking
 from signdpo.pipeline.stage import Stage, read_manifest
@@ -40,6 +40,11 @@ def check_config(config: Config) -> None:
 
     check_operations(config.negatives)
     loss_of(config.dpo)
+    if not config.dpo.levels:
+        raise ConfigError(
+            "dpo.weights are all 0, so nothing would be preferred: give a level a weight above 0 (plain likelihood is "
+            "what control=steps trains)"
+        )
     check_policy(config)
     check_cache(config)
     check_language(config)

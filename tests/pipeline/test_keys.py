@@ -11,6 +11,7 @@ from signdpo.pipeline.stage import Results, Stage
 from signdpo.pipeline.stages import DECIDE_NOTHING, STAGES, stages_of
 from signdpo.pipeline.stages.align import Align, AlignOutputs
 from signdpo.pipeline.stages.clips import Clips, ClipsOutputs
+from signdpo.pipeline.stages.control import Control, ControlOutputs
 from signdpo.pipeline.stages.negatives import Negatives, NegativesOutputs
 from signdpo.pipeline.stages.perturber import Perturber, PerturberOutputs
 from signdpo.pipeline.stages.pretrain import Pretrain, PretrainOutputs
@@ -20,6 +21,7 @@ LEAVES = sorted(flat(Config().model_dump(mode="json")))
 
 # Other values, where adding 1, or the other of two, is none.
 VALUES: dict[str, Any] = {
+    "control": "dropout",
     "corpus.kind": "npz",
     "corpus.root": "/data",
     "corpus.labels": "labels.tsv",
@@ -104,6 +106,7 @@ def results(policy_hash: str = "p") -> Results:
     done = Results()
     done.add(Clips(), ClipsOutputs(content_hash="c", clips={}, quarantined=0, reasons=[]))
     done.add(Pretrain(), PretrainOutputs(policy_hash=policy_hash))
+    done.add(Control(), ControlOutputs(policy_hash="o", step=1))
     done.add(Perturber(), PerturberOutputs(pairs=9, content_hash="w"))
     done.add(Negatives(), NegativesOutputs(key="k"))
     done.add(Align(), AlignOutputs(policy_hash="a", step=1, negatives={}))
@@ -140,14 +143,14 @@ def test_what_decides_nothing_exists_and_has_a_reason() -> None:
 
 
 ALIGNED = {"negatives", "align"}
-SCORED = {"pretrain", "align"}  # whose checkpoint is selected by a score on dev
+SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a score on dev
 
 
 @pytest.mark.parametrize(
     ("given", "key", "value", "stages"),
     [
-        ([], "dpo.lr", 0.5, {"align"}),
-        ([], "dpo.checkpoint_every", 5, {"align"}),
+        ([], "dpo.lr", 0.5, {"control", "align"}),
+        ([], "dpo.checkpoint_every", 5, {"control", "align"}),
         ([], "evaluation.bootstrap_samples", 9, {"evaluation"}),
         ([], "evaluation.tokenize", "intl", {*SCORED, "evaluation"}),
         ([], "corpus.language", "de", {"clips", *SCORED, "evaluation"}),
@@ -163,15 +166,20 @@ SCORED = {"pretrain", "align"}  # whose checkpoint is selected by a score on dev
         ([], "negatives.perturber.lr", 0.5, {"perturber"}),
         ([], "negatives.strength.spatial_local", 0.5, ALIGNED),
         ([], "negatives.strength.spatial_global", 0.5, {"perturber", *ALIGNED}),
-        ([], "dpo.precision", "bfloat16", ALIGNED),
+        ([], "dpo.precision", "bfloat16", {"control", *ALIGNED}),
         ([], "resources.workers", 2, set()),
         ([], "resources.pretrain_workers", 2, set()),
-        (["policy.init=/x"], "policy.max_text_tokens", 9, {"perturber", *ALIGNED, "translation"}),
+        (["policy.init=/x"], "policy.max_text_tokens", 9, {"perturber", "control", *ALIGNED, "translation"}),
         (["policy.init=/x"], "policy.encoder.joint_dim", 9, set()),
-        (["negatives.perturber.kind=policy"], "evaluation.max_new_tokens", 9, {"pretrain", *ALIGNED, "translation"}),
+        (
+            ["negatives.perturber.kind=policy"],
+            "evaluation.max_new_tokens",
+            9,
+            {"pretrain", "control", *ALIGNED, "translation"},
+        ),
         (["negatives.perturber.kind=rules"], "negatives.perturber.lr", 0.5, set()),
         (["negatives.perturber.kind=rules"], "negatives.perturber.edit_share", 0.5, {"perturber"}),
-        (["dpo.precision=auto", "pretrain.precision=float32"], "resources.use_gpu", True, ALIGNED),
+        (["dpo.precision=auto", "pretrain.precision=float32"], "resources.use_gpu", True, {"control", *ALIGNED}),
     ],
 )
 def test_a_key_decides_these_stages(

@@ -17,6 +17,7 @@ from signdpo.pipeline.run import run
 from signdpo.pipeline.stage import plan
 from signdpo.pipeline.stages import stages_of
 from signdpo.pipeline.stages.align import Align
+from signdpo.pipeline.stages.control import Control
 from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.run_context import RunContext
 from signdpo.training.step_metrics import read_metrics
@@ -34,7 +35,16 @@ def test_step_zero_loss_is_ln2_and_margins_are_zero(small_run: SmallRun) -> None
 
 def test_training_moves_the_policy_and_not_the_reference(small_run: SmallRun) -> None:
     outputs = small_run.outputs
-    assert outputs[Align].policy_hash != outputs[Pretrain].policy_hash
+    hashes = {outputs[Pretrain].policy_hash, outputs[Control].policy_hash, outputs[Align].policy_hash}
+    assert len(hashes) == 3
+
+
+def test_the_control_takes_the_steps_of_the_alignment(small_run: SmallRun) -> None:
+    stages = [read_metrics(str(small_run.directory / stage / "metrics.jsonl")) for stage in ("control", "align")]
+    scored = [[row["step"] for row in rows if "eval_nll" in row] for rows in stages]
+    assert scored[0] == scored[1] == [5, 10]
+    control, alignment = ({row["step"]: row["lr"] for row in rows} for rows in stages)
+    assert control == {step: alignment[step] for step in control}
 
 
 def test_every_step_of_every_epoch_is_reported(small_run: SmallRun) -> None:
@@ -43,7 +53,7 @@ def test_every_step_of_every_epoch_is_reported(small_run: SmallRun) -> None:
     assert [sum(row["rows"] for row in rows if row["epoch"] == epoch) for epoch in range(2)] == [72, 72]
 
 
-@pytest.mark.parametrize("stage", ["pretrain", "perturber", "align"])
+@pytest.mark.parametrize("stage", ["pretrain", "control", "perturber", "align"])
 def test_tensorboard_shows_what_was_reported(small_run: SmallRun, stage: str) -> None:
     events = EventAccumulator(str(small_run.directory / stage / "tensorboard"))
     events.Reload()
@@ -102,12 +112,12 @@ def test_scores_and_report_are_written(small_run: SmallRun) -> None:
 
 def test_a_second_run_does_nothing(small_run: SmallRun) -> None:
     manifests = sorted(small_run.directory.glob("*/stage.json"))
-    assert len(manifests) == 7
+    assert len(manifests) == 8
     before = [path.stat().st_mtime_ns for path in manifests]
     console = Console(file=StringIO(), width=200)
     run(small_run.config, str(small_run.directory), console)
     assert [path.stat().st_mtime_ns for path in manifests] == before
-    assert console.file.getvalue().count("up to date") == 7
+    assert console.file.getvalue().count("up to date") == 8
 
 
 def test_a_moved_run_directory_is_still_the_run(small_run: SmallRun, tmp_path: Path) -> None:
@@ -121,7 +131,7 @@ def test_a_moved_run_directory_is_still_the_run(small_run: SmallRun, tmp_path: P
     ("override", "stale"),
     [
         ("dpo.beta=0.7", {"align": "dpo.beta changed: 1.0 -> 0.7", "translation": "align runs anew"}),
-        ("dpo.checkpoint_every=7", {"align": "dpo.checkpoint_every changed: 5 -> 7"}),
+        ("dpo.checkpoint_every=7", {"control": "dpo.checkpoint_every changed: 5 -> 7"}),
         ("negatives.perturber.lr=0.1", {"perturber": "negatives.perturber.lr changed: 0.0015 -> 0.1"}),
         ("negatives.perturber.candidates=3", {"align": "negatives.perturber.candidates changed: 5 -> 3"}),
         ("seed=5", {"pretrain": "seed changed: 1 -> 5", "perturber": "seed changed: 1 -> 5; pretrain runs anew"}),

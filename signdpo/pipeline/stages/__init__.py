@@ -8,6 +8,7 @@ from signdpo.config import Config
 from signdpo.pipeline.stage import Stage
 from signdpo.pipeline.stages.align import Align
 from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.control import Control
 from signdpo.pipeline.stages.evaluation import Evaluation
 from signdpo.pipeline.stages.negatives import Negatives
 from signdpo.pipeline.stages.perturber import Perturber
@@ -18,6 +19,7 @@ from signdpo.pipeline.stages.translation import Translation
 STAGES: Final[tuple[type[Stage[Any]], ...]] = (
     Clips,
     Pretrain,
+    Control,
     Perturber,
     Negatives,
     Align,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import ray
 import ray.data
 from ray.train import UserCallback
@@ -19,13 +20,14 @@ from signdpo.config import Config
 from signdpo.data.actor_pool import on_actors
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
-from signdpo.levels import SKELETON_LEVELS
 from signdpo.monitoring.drift import DriftWatch
 from signdpo.monitoring.stalls import Watchdog
-from signdpo.negatives.statistics import LevelStatistics, run_statistics
+from signdpo.monitoring.teaching import TeachingWatch
+from signdpo.negatives.statistics import ACCEPTED, LevelStatistics, run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.control import tell_best
 from signdpo.pipeline.stages.negatives import (
     Negatives,
     alignment_schedule,
@@ -126,6 +128,7 @@ def align(context: RunContext, before: Results, inputs: Inputs, shared: Alignmen
     plan = TrainingPlan(
         stage=Align.name,
         key=inputs.training_key,
+        section="dpo",
         loop=align_worker,
         settings=DpoSettings(
             reference=context.baseline,
@@ -144,18 +147,24 @@ def align(context: RunContext, before: Results, inputs: Inputs, shared: Alignmen
         stream=preference_stream(context, before, store, schedule, watchdog.attempts, weights),
     )
     forget_ledger(ledger, after=checkpoints_of(context, plan.stage, plan.key).newest_step())
-    drift = DriftWatch(context.console)
+    drift, teaching = DriftWatch(context.console), TeachingWatch(context.console, config.dpo.levels, plan.total_steps)
+    epoch: list[Row] = []
 
     def on_row(row: Row) -> None:
         drift.see(row)
-        _tell_epoch(context, row, schedule.epoch_steps)
+        teaching.see(row)
+        epoch.append(row)
+        if row["step"] in schedule.epoch_steps:
+            _tell_epoch(context, epoch)
+            epoch.clear()
 
     checkpoints = fit(context, plan, watchdog=watchdog, on_row=on_row, callbacks=shared.callbacks)
     context.say(check_ledger(ledger, store.ids, epochs=config.dpo.epochs))
-    best = keep_best(context, checkpoints, context.aligned, config.dpo.select_by)
-    context.say(f"dev BLEU-4 {best['eval_bleu4']:.2f} (greedy) after step {best['step']}")
     negatives = run_statistics(read_metrics(context.path(Align.name, "metrics.jsonl")))
     show_negatives(context, negatives)
+    teaching.conclude({level: row.accepted for level, row in negatives.items()})
+    best = keep_best(context, checkpoints, context.aligned, config.dpo.select_by)
+    tell_best(context, best)
     policy_hash = Policy.load(fetch_folder(context.aligned)).hash()
     return AlignOutputs(policy_hash=policy_hash, step=best["step"], negatives=negatives)
 
@@ -212,23 +221,19 @@ def show_negatives(context: RunContext, statistics: Mapping[str, LevelStatistics
         means = ["" if mean is None else f"{mean:.2f}" for mean in (row.margin, row.strength)]
         table.add_row(level, *shares, *means)
     context.console.print(table)
-    masked = [level for level, row in statistics.items() if level in SKELETON_LEVELS and not row.accepted]
-    if masked:
-        context.warn(
-            f"nothing was learned from {', '.join(masked)}: no negative's margin lay in that band. Where margins are "
-            "below it the policy hardly looks at the clip: train it longer (pretrain.epochs), or lower "
-            "negatives.hardness.min_margin"
-        )
 
 
-def _tell_epoch(context: RunContext, row: Row, epoch_steps: Sequence[int]) -> None:
-    if row["step"] in epoch_steps:
-        accuracies = "  ".join(
-            f"{name.rsplit('/', 1)[1]} {value:.2f}"
-            for name, value in row.items()
-            if name.startswith("rewards/accuracies/")
-        )
-        context.say(
-            f"epoch {row['epoch'] + 1}: {100 * row['wait_share']:.1f} % of the trainer's time went on waiting for "
-            f"negatives ({row['generators']} generators so far); reward accuracies {accuracies}"
-        )
+def _tell_epoch(context: RunContext, rows: Sequence[Row]) -> None:
+    """A line of an epoch, from the rows of its steps: the accuracies are over all its pairs."""
+    accuracies = []
+    for level in context.config.dpo.levels:
+        name = f"rewards/accuracies/{level}"
+        counted = [(row[name], row["rows"] * row[f"{ACCEPTED}/{level}"]) for row in rows if name in row]
+        if counted:
+            values, pairs = np.array(counted).T
+            accuracies.append(f"{level} {np.average(values, weights=pairs):.2f}")
+    last = rows[-1]
+    context.say(
+        f"epoch {last['epoch'] + 1}: {100 * last['wait_share']:.1f} % of the trainer's time went on waiting for "
+        f"negatives ({last['generators']} generators so far); reward accuracies {'  '.join(accuracies)}"
+    )
