@@ -39,12 +39,17 @@ MIDDLE_KNUCKLE = 9  # of a hand's joints: from the root to it is the palm, which
 
 
 def exchange_hands(x: Tensor, region: Region, strength: float, rng: torch.Generator) -> Tensor:
-    """Give each hand the mirrored shape of the other, for a share `strength` of the frames; the arms stay."""
+    """Give each hand the mirrored shape of the other, for a share `strength` of the frames; the arms stay.
+
+    Where only one hand is seen nothing changes: that a hand is lost, or appears, would tell the clip from a right one.
+    """
     left, right = x[:, PARTS["left_hand"]].clone(), x[:, PARTS["right_hand"]].clone()
+    both = ((left[..., 2] > 0).any(-1) & (right[..., 2] > 0).any(-1))[:, None, None]
     mirror = x.new_tensor([-1.0, 1.0, 1.0])
     for window in region.shrunk(strength, rng):
-        put(x, window, right[slice(*window)] * mirror, PARTS["left_hand"])
-        put(x, window, left[slice(*window)] * mirror, PARTS["right_hand"])
+        frames = slice(*window)
+        put(x, window, torch.where(both, right * mirror, left)[frames], PARTS["left_hand"])
+        put(x, window, torch.where(both, left * mirror, right)[frames], PARTS["right_hand"])
     return x
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from signdpo.negatives.seeding import integer, sign, uniform
 from signdpo.negatives.skeleton.frames import at_times, put, stretched
 from signdpo.negatives.skeleton.region import Region, Window
+from signdpo.skeleton.layout import PARTS
 
 WARP_PIECES = 6  # stretches of a window with a speed of their own
 WARP_LIMIT = math.log(6.0)  # of the logarithm of a speed; people's speeds differ by less than a factor of 2
@@ -54,9 +55,12 @@ def reverse(x: Tensor, region: Region, strength: float, rng: torch.Generator) ->
 
 
 def freeze(x: Tensor, region: Region, strength: float, rng: torch.Generator) -> Tensor:
-    """Hold the first frame of each window: the movement is lost."""
+    """Hold each part as a window first shows it: the movement is lost. Where a part is not seen, it stays unseen."""
     for begin, end in region.shrunk(strength, rng):
-        put(x, (begin, end), x[begin].expand(end - begin, -1, -1))
+        for joints in PARTS.values():
+            content = x[begin:end, joints]
+            seen = (content[..., 2] > 0).any(-1)  # (length,)
+            put(x, (begin, end), torch.where(seen[:, None, None], content[seen.int().argmax()], content), joints)
     return x
 
 
@@ -95,13 +99,20 @@ def repeat(x: Tensor, region: Region, strength: float, rng: torch.Generator) -> 
 
 
 def splice(x: Tensor, region: Region, strength: float, rng: torch.Generator, donor: Tensor) -> Tensor:
-    """Put a stretch of a donor clip, at its own speed, in the place of each window, or of up to half of the clip."""
+    """Put a stretch of a donor clip, at its own speed, in the place of each window, or of up to half of the clip.
+
+    A part that either of the two never shows stays: that it is lost, or appears, would tell the clip from a right one.
+    """
+    own = {part: bool((x[:, joints, 2] > 0).any()) for part, joints in PARTS.items()}
     for begin, end in region.windows:
         limit = min(1.0, len(x) / 2 / (end - begin))
         ((begin, end),) = Region(((begin, end),), region.parts).shrunk(strength * limit, rng)
         length = min(end - begin, len(donor))
         start = integer(rng, len(donor) - length + 1)
-        put(x, (begin, begin + length), donor[start : start + length].to(x))
+        stretch = donor[start : start + length].to(x)
+        for part, joints in PARTS.items():
+            if own[part] and bool((stretch[:, joints, 2] > 0).any()):
+                put(x, (begin, begin + length), stretch[:, joints], joints)
     return x
 
 

@@ -211,10 +211,12 @@ def test_reverse_plays_backwards() -> None:
     assert torch.equal(changed_by("reverse", 1.0), CLIP.flip(0))
 
 
-def test_freeze_holds_the_first_frame_of_a_window_in_the_parts_of_the_region() -> None:
+def test_freeze_holds_what_a_window_shows_first_in_the_parts_of_the_region() -> None:
     changed = changed_by("freeze", 1.0, region=Region(((4, 16),), HANDS))
-    held = [joint for hand in HANDS for joint in range(PARTS[hand].start, PARTS[hand].stop)]
-    assert torch.equal(changed[6:14, held], CLIP[4, held].expand(8, -1, -1))
+    for joints in map(PARTS.__getitem__, HANDS):
+        shown = [frame for frame in range(4, 16) if CLIP[frame, joints].any()]
+        inside = [frame for frame in shown if 6 <= frame < 14]
+        assert torch.equal(changed[inside][:, joints], CLIP[shown[0], joints].expand(len(inside), -1, -1))
     assert torch.equal(changed[:, PARTS["body"]], CLIP[:, PARTS["body"]])
 
 
@@ -276,8 +278,45 @@ def test_masked_parts_are_missing() -> None:
 def test_exchanged_hands_are_mirrored() -> None:
     changed = changed_by("exchange_hands", 1.0)
     mirrored = CLIP[:, PARTS["left_hand"]] * torch.tensor([-1.0, 1.0, 1.0])
-    assert torch.equal(changed[:, PARTS["right_hand"]], mirrored)
+    both = CLIP[:, PARTS["left_hand"]].flatten(1).any(1) & CLIP[:, PARTS["right_hand"]].flatten(1).any(1)
+    assert torch.equal(changed[both][:, PARTS["right_hand"]], mirrored[both])
+    assert torch.equal(changed[~both], CLIP[~both])
+    assert 0 < both.sum() < FRAMES
     assert torch.equal(changed[:, PARTS["body"]], CLIP[:, PARTS["body"]])
+
+
+LEFT_HAND = PARTS["left_hand"]
+ONE_HAND = CLIP.clone()
+ONE_HAND[:, LEFT_HAND] = 0.0
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_a_hand_that_a_clip_never_shows_does_not_appear(name: str) -> None:
+    changed = changed_by(name, 1.0, keypoints=ONE_HAND)
+    assert not changed[:, LEFT_HAND].any()
+    assert (changed[:, PARTS["right_hand"], 2] > 0).any() or name == "mask_parts"
+
+
+@pytest.mark.parametrize("name", filter(takes_donor, OPERATIONS))
+def test_a_hand_is_not_lost_to_a_donor_that_never_shows_it(name: str) -> None:
+    changed = perturb(CLIP, name, WHOLE, 1.0, generator("seed"), ONE_HAND.flip(0))
+    assert torch.equal(changed[:, LEFT_HAND], CLIP[:, LEFT_HAND])
+    assert not torch.equal(changed, CLIP)
+
+
+def test_hands_are_exchanged_only_where_both_are_seen() -> None:
+    assert torch.equal(changed_by("exchange_hands", 1.0, keypoints=ONE_HAND), ONE_HAND)
+    half = torch.cat([ONE_HAND[: FRAMES // 2], CLIP[FRAMES // 2 :]])
+    changed = changed_by("exchange_hands", 1.0, keypoints=half)
+    assert torch.equal(changed[: FRAMES // 2], half[: FRAMES // 2])
+    assert not torch.equal(changed[FRAMES // 2 :], half[FRAMES // 2 :])
+
+
+def test_a_part_that_is_first_seen_inside_a_window_is_held_from_there() -> None:
+    changed = changed_by("freeze", 1.0, keypoints=torch.cat([ONE_HAND[:8], CLIP[8:]]))[:, LEFT_HAND]
+    assert not changed[:8].any()
+    shown = [frame for frame in range(8, FRAMES) if CLIP[frame, LEFT_HAND].any()]
+    assert torch.equal(changed[shown], CLIP[shown[0], LEFT_HAND].expand(len(shown), -1, -1))
 
 
 def test_unknown_operation_is_refused_with_the_known_ones() -> None:
