@@ -18,50 +18,20 @@ import torch
 from torch import Tensor
 
 from signdpo.config import look_up
+from signdpo.negatives.skeleton import spatial, temporal
 from signdpo.negatives.skeleton.region import Region
-from signdpo.negatives.skeleton.spatial import (
-    bend_fingers,
-    distort_limbs,
-    exchange_hands,
-    mask_parts,
-    move_hands,
-    rotate_space,
-    shear_space,
-    transfer_handshape,
-    turn_hands,
-)
-from signdpo.negatives.skeleton.temporal import (
-    drop,
-    freeze,
-    repeat,
-    reverse,
-    shuffle_segments,
-    splice,
-    swap_windows,
-    warp_time,
-)
 
 # Clip, region, strength and random generator, and `donor` in the last place of those that take one -> the changed clip.
 Operation = Callable[..., Tensor]
 
 OPERATIONS: Final[dict[str, Operation]] = {
-    "exchange_hands": exchange_hands,
-    "transfer_handshape": transfer_handshape,
-    "bend_fingers": bend_fingers,
-    "turn_hands": turn_hands,
-    "move_hands": move_hands,
-    "distort_limbs": distort_limbs,
-    "shear_space": shear_space,
-    "rotate_space": rotate_space,
-    "mask_parts": mask_parts,
-    "swap_windows": swap_windows,
-    "shuffle_segments": shuffle_segments,
-    "reverse": reverse,
-    "freeze": freeze,
-    "warp_time": warp_time,
-    "drop": drop,
-    "repeat": repeat,
-    "splice": splice,
+    operation.__name__: operation
+    for operation in (
+        *(spatial.exchange_hands, spatial.transfer_handshape, spatial.bend_fingers, spatial.turn_hands),
+        *(spatial.move_hands, spatial.distort_limbs, spatial.shear_space, spatial.rotate_space, spatial.mask_parts),
+        *(temporal.swap_windows, temporal.shuffle_segments, temporal.reverse, temporal.freeze),
+        *(temporal.warp_time, temporal.drop, temporal.repeat, temporal.splice),
+    )
 }
 
 
