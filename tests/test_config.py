@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from signdpo.config import Config, ConfigError, DpoConfig, flat, load_config
+from signdpo.levels import LEVELS
 
 SEARCH = "tune.yaml"  # configures a search, not a run
 CONFIGS = [p for p in sorted((Path(__file__).parents[1] / "jobs" / "configs").glob("*.yaml")) if p.name != SEARCH]
@@ -30,7 +31,7 @@ def test_value_out_of_range_names_key_and_value() -> None:
 @pytest.mark.parametrize("number", ["inf", ".inf", "-.inf", "nan", ".nan"])
 def test_no_number_of_the_configuration_may_be_infinite_or_nan(number: str) -> None:
     floats = [key for key, value in flat(Config().model_dump()).items() if isinstance(value, float)]
-    assert {"dpo.lr", "dpo.weights.language", "negatives.hardness.max_margin", "corpus.hold_out"} < set(floats)
+    assert {"dpo.lr", "dpo.weights.language", "negatives.hardness.skeleton.max_margin", "corpus.hold_out"} < set(floats)
     for key in floats:
         with pytest.raises(ConfigError, match=rf"^{re.escape(key)}: Input should be a finite number \(found"):
             load_config(None, [f"{key}={number}"])
@@ -58,6 +59,28 @@ def test_levels_of_weight_0_and_those_left_out_are_not_among_the_levels() -> Non
 def test_corpus_on_disk_needs_a_root() -> None:
     with pytest.raises(ConfigError, match=r"corpus\.root is missing"):
         load_config(None, ["corpus.kind=uni_sign"])
+
+
+def test_a_policy_is_not_selected_on_recordings_that_it_may_have_been_trained_on() -> None:
+    given = ["corpus.hold_out=0.02", "policy.init=uni_sign:/how2sign.pth"]
+    with pytest.raises(
+        ConfigError, match=r"corpus\.hold_out=0\.02 .*policy\.init=uni_sign:/how2sign\.pth may have been"
+    ):
+        load_config(None, given)
+    load_config(None, [*given, "policy.init_saw_held_out=false"])
+    load_config(None, [given[0]])
+    how2sign = next(path for path in CONFIGS if path.stem == "how2sign")
+    with pytest.raises(ConfigError, match=r"labels of its own dev and test recordings and set corpus\.hold_out=0"):
+        load_config(how2sign, [given[1], "corpus.root=/data"])
+
+
+def test_levels_that_are_taught_must_be_made() -> None:
+    with pytest.raises(ConfigError, match=r"negatives\.levels lacks spatial_local, .*, which dpo\.weights teaches"):
+        load_config(None, ["negatives.levels=[language, spatial_global]"])
+    with pytest.raises(ConfigError, match=r"levels names langage, which is none: did you mean language\?"):
+        load_config(None, ["negatives.levels=[langage]"])
+    more = load_config(None, ["dpo.weights.language=0", f"negatives.levels={list(reversed(LEVELS))}"])
+    assert (more.made_levels, more.dpo.levels) == (LEVELS, LEVELS[:-1])
 
 
 def test_random_frames_need_frames_to_draw_from() -> None:

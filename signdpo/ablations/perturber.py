@@ -141,7 +141,7 @@ def wrong_sentences(perturber: Perturber, references: Sequence[str]) -> list[Pai
 
 def _comparison(compared: Mapping[str, Sequence[Pair]], texts: Sequence[str]) -> Table:
     """Means and standard deviations, and Wasserstein-1 distances to the real failures in their standard deviations."""
-    text = TrainingText.of(texts, [None] * len(texts), function_share=1.0)
+    text = TrainingText.of(texts, function_share=1.0)
     table = new_table("mean ± standard deviation (distance to the real failures)", "", *compared)
     statistics = {title: failure_statistics(*zip(*pairs, strict=True)) for title, pairs in compared.items()}
     columns = []

@@ -29,7 +29,7 @@ SMALL_RUN: Final = (
     "negatives.perturber.kind=rules",
     "negatives.perturber.min_chrf=0",
     "negatives.perturber.min_fluency=-100",
-    "negatives.hardness.min_margin=-1",
+    "negatives.hardness.skeleton.min_margin=-1",
 )
 
 

@@ -10,13 +10,21 @@ from signdpo.config.dpo import DpoConfig
 from signdpo.config.evaluation import EvaluationConfig
 from signdpo.config.extensions import look_up
 from signdpo.config.loading import ConfigError, lay_over, load_config, parse_config, parse_section, read_mapping
-from signdpo.config.negatives import Guidance, HardnessConfig, NegativesConfig, PerturberConfig, SalienceConfig
+from signdpo.config.negatives import (
+    BandConfig,
+    Guidance,
+    HardnessConfig,
+    NegativesConfig,
+    PerturberConfig,
+    SalienceConfig,
+)
 from signdpo.config.policy import EncoderConfig, LanguageModelConfig, PolicyConfig, PretrainConfig, StGcnConfig
 from signdpo.config.resources import ResourcesConfig
 from signdpo.config.tracking import TrackingConfig
 from signdpo.config.tree import Config
 
 __all__ = [
+    "BandConfig",
     "Config",
     "ConfigError",
     "CorpusConfig",

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from signdpo.config.base import Count, NonNegative, Positive, Section, Share
-from signdpo.levels import SKELETON_LEVELS
+from signdpo.config.base import Count, NonNegative, Positive, Section, Share, did_you_mean
+from signdpo.levels import LEVELS, SKELETON_LEVELS
 
 MINING = ("sample", "beam", "perturbed")  # how the policy is made to fail
 Guidance = Literal["attention", "random", "uniform"]
@@ -59,22 +59,34 @@ class SalienceConfig(Section):
     parts: Literal["freeze", "gradient"] = "freeze"
 
 
-class HardnessConfig(Section):
-    min_margin: float = 0.5
-    max_margin: float = 12.0
-    redraws: int = Field(default=2, ge=0)
-    harden: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
+class BandConfig(Section):
+    min_margin: float | None = None
+    max_margin: float | None = None
 
     @model_validator(mode="after")
-    def _band_is_a_range(self) -> HardnessConfig:
-        if self.min_margin >= self.max_margin:
-            raise ValueError(f"min_margin={self.min_margin} must be less than max_margin={self.max_margin}")
+    def _is_a_range(self) -> BandConfig:
+        low, high = self.min_margin, self.max_margin
+        if low is not None and high is not None and low >= high:
+            raise ValueError(f"min_margin={low} must be less than max_margin={high}")
         return self
+
+    def describe(self) -> str:
+        ends = (("from", self.min_margin), ("to", self.max_margin))
+        return " ".join(f"{word} {end:g}" for word, end in ends if end is not None) or "of any"
+
+
+class HardnessConfig(Section):
+    unit: Literal["sentence", "token"] = "token"
+    skeleton: BandConfig = BandConfig(min_margin=0.06, max_margin=1.5)
+    language: BandConfig = BandConfig()
+    redraws: int = Field(default=2, ge=0)
+    harden: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
 class NegativesConfig(Section):
     mode: Literal["stream", "cached"] = "stream"
     cache: str | None = None
+    levels: tuple[str, ...] | None = None
     policy: Literal["reference", "current"] = "reference"
     refresh_every: Count = 25
     operations: Mapping[str, Mapping[str, NonNegative]] = {
@@ -132,6 +144,9 @@ class NegativesConfig(Section):
 
     @model_validator(mode="after")
     def _levels_are_known(self) -> NegativesConfig:
+        for level in self.levels or ():
+            if level not in LEVELS:
+                raise ValueError(f"levels names {level}, which is none{did_you_mean(level, LEVELS)}")
         for key, levels in (("operations", self.operations), ("strength", self.strength)):
             if set(levels) != set(SKELETON_LEVELS):
                 raise ValueError(f"{key} must have exactly the levels {list(SKELETON_LEVELS)}")

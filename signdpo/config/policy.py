@@ -45,6 +45,7 @@ class LanguageModelConfig(Section):
 
 class PolicyConfig(Section):
     init: str | None = None
+    init_saw_held_out: bool = True
     encoder: SerializeAsAny[EncoderConfig] = StGcnConfig()
     language_model: LanguageModelConfig = LanguageModelConfig()
     vocab_size: Annotated[int, Field(ge=32)] = 512

@@ -15,6 +15,7 @@ from signdpo.config.negatives import NegativesConfig
 from signdpo.config.policy import PolicyConfig, PretrainConfig
 from signdpo.config.resources import ResourcesConfig
 from signdpo.config.tracking import TrackingConfig
+from signdpo.levels import LEVELS
 
 
 class Config(Section):
@@ -39,6 +40,17 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _nothing_is_selected_on_training_data(self) -> Config:
+        if self.policy.init is not None and self.corpus.hold_out and self.policy.init_saw_held_out:
+            raise ValueError(
+                f"corpus.hold_out={self.corpus.hold_out:g} makes splits of training recordings, and "
+                f"policy.init={self.policy.init} may have been trained on them: its scores would be of what it has "
+                "memorised. Give the corpus labels of its own dev and test recordings and set corpus.hold_out=0, or, "
+                "if you know that the policy was not trained on these, policy.init_saw_held_out=false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _random_frames_are_stored(self) -> Config:
         if self.pretrain.frame_sampling == "random" and (self.corpus.stored_frames or 0) <= self.corpus.max_frames:
             raise ValueError(
@@ -46,6 +58,21 @@ class Config(Section):
                 f"set corpus.stored_frames to more, for example {4 * self.corpus.max_frames}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _what_is_taught_is_made(self) -> Config:
+        if lacking := [level for level in self.dpo.levels if level not in self.made_levels]:
+            raise ValueError(
+                f"negatives.levels lacks {', '.join(lacking)}, which dpo.weights teaches: set negatives.levels=null, "
+                "and all levels of a weight above 0 are made"
+            )
+        return self
+
+    @property
+    def made_levels(self) -> tuple[str, ...]:
+        """The levels whose negatives are made and scored, in their order: those that are taught, or more."""
+        named = self.negatives.levels
+        return self.dpo.levels if named is None else tuple(level for level in LEVELS if level in named)
 
     @property
     def pretrain_precision(self) -> str:

@@ -23,13 +23,16 @@ def pad_clips(clips: Sequence[np.ndarray | Tensor], device: torch.device | str =
     return padded.to(device), mask.to(device)
 
 
-def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_tokens: int) -> Tensor:
-    """Sentences -> labels `(batch, tokens)` int64 ending in the end token, `IGNORED` where padded.
+def token_ids(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_tokens: int) -> list[list[int]]:
+    """The ids of sentences, which is all that a model sees of them: two with the same ids are one sentence to it.
 
     A sentence longer than `max_tokens` keeps its end token: what is cut is what comes before it.
     """
-    rows = []
-    for ids in tokenizer(list(texts))["input_ids"]:
-        kept = ids if len(ids) <= max_tokens else [*ids[: max_tokens - 1], tokenizer.eos_token_id]
-        rows.append(torch.tensor(kept, dtype=torch.long))
+    rows = tokenizer(list(texts))["input_ids"] if len(texts) else []
+    return [ids if len(ids) <= max_tokens else [*ids[: max_tokens - 1], tokenizer.eos_token_id] for ids in rows]
+
+
+def tokenize(tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], *, max_tokens: int) -> Tensor:
+    """Sentences -> their `token_ids` as labels `(batch, tokens)` int64, `IGNORED` where padded."""
+    rows = [torch.tensor(ids, dtype=torch.long) for ids in token_ids(tokenizer, texts, max_tokens=max_tokens)]
     return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True, padding_value=IGNORED)

@@ -97,7 +97,8 @@ def picture_run(
 
     read_outputs(context, Clips)
     reference_hash = read_outputs(context, Pretrain).policy_hash
-    read_outputs(context, Perturber)
+    if Perturber().is_wanted(context.config):
+        read_outputs(context, Perturber)
     check_operations(context.config.negatives)
     begin_ray(context.config, [Demand("pictures", (generators(context.config.resources), DATA_TASK))])
     return negative_examples(context, reference_hash, split=split, ids=ids, count=count, epoch=epoch)

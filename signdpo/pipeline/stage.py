@@ -27,7 +27,7 @@ from signdpo.run_context import RunContext
 from signdpo.storage.files import FileInfo, exists, join, list_files, list_folder, read_json, write_json
 
 MANIFEST = "stage.json"
-FORMAT = 2  # of manifests and of what stages leave in their folders
+FORMAT = 3  # of manifests and of what stages leave in their folders
 NAMED = 3  # differences that a reason names
 
 
@@ -88,6 +88,9 @@ class Results:
     def __getitem__(self, stage: type[Stage[O]]) -> O:
         return cast(O, self._of[stage.name])
 
+    def __contains__(self, stage: type[Stage[Any]]) -> bool:
+        return stage.name in self._of
+
     def of(self, stage: type[Stage[Any]]) -> StageOutputs:
         """Outputs of any stage."""
         return self._of[stage.name]
@@ -145,9 +148,10 @@ class Stage(ABC, Generic[O]):
 
 
 def settings_of(config: Config, keys: Iterable[str]) -> dict[str, Any]:
-    """Values of keys, and of all keys in sections, by their dotted names; `precision` as what it stands for."""
+    """Values of keys, and of all keys in sections, by dotted names; `precision` and `negatives.levels` as resolved."""
     leaves = flat(config.model_dump(mode="json"))
     leaves |= {"pretrain.precision": config.pretrain_precision, "dpo.precision": config.dpo_precision}
+    leaves |= {"negatives.levels": list(config.made_levels)}
     return {
         name: value
         for key in keys

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.animation import FuncAnimation, PillowWriter
 from matplotlib.figure import Figure
 
-from signdpo.levels import BY_NAME, SKELETON_LEVELS
+from signdpo.levels import BY_NAME
 from signdpo.report.negatives import STROKES, NegativeExample, bone_lines, bounds_of, differs, is_lost
 from signdpo.report.svg import INK_ON_WHITE
 from signdpo.skeleton.normalisation import to_picture
@@ -27,7 +27,7 @@ def save_animation(example: NegativeExample, path: Path) -> None:
         path: the `.gif` to write.
     """
     clean = to_picture(example.keypoints)
-    clips = {"recorded": clean, **{level: to_picture(example.perturbed[level]) for level in SKELETON_LEVELS}}
+    clips = {"recorded": clean, **{level: to_picture(clip) for level, clip in example.perturbed.items()}}
     left, right, bottom, top = bounds_of(np.concatenate(list(clips.values())))
     figure = Figure(figsize=(SIDE * len(clips), SIDE * 1.1), dpi=DPI, facecolor="white")
     artists = {}

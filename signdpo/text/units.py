@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from enum import IntEnum
 from typing import NamedTuple
@@ -53,8 +54,8 @@ def join_ideographs(sentence: str) -> str:
 
 
 def folded(text: str) -> str:
-    """The letters and digits of a text, without case: what two sentences that read alike share."""
-    return "".join(character for character in text.casefold() if character.isalnum())
+    """The letters and digits of a text, without case and width: what two sentences that read alike share."""
+    return "".join(filter(str.isalnum, unicodedata.normalize("NFKC", text).casefold()))
 
 
 def words_of(sentence: str) -> list[str]:

@@ -11,6 +11,7 @@ from ray import tune
 
 from signdpo.config import Config, ConfigError, lay_over
 from signdpo.dpo.losses import loss_of
+from signdpo.levels import LEVELS
 from signdpo.negatives.skeleton.negative import check_operations
 from signdpo.pipeline.stage import settings_of
 from signdpo.pipeline.stages.negatives import Negatives
@@ -27,6 +28,7 @@ NOT_SEARCHED = {
     "resources": "they decide how a trial runs, not what it learns",
     "negatives.mode": "trials read cached negatives, or make those that their settings decide",
     "negatives.cache": "trials read cached negatives, or make those that their settings decide",
+    "negatives.levels": "trials share the levels that any of them teaches",
     "negatives.policy": "trials can be compared only if the reference guides their negatives",
     "negatives.refresh_every": "trials can be compared only if the reference guides their negatives",
     "negatives.perturber": "all trials share the language perturber",
@@ -63,6 +65,7 @@ class Space:
         for keys in (*itertools.combinations(ranges, 1), *itertools.combinations(ranges, 2)):
             for corner in itertools.product(*(ranges[key].corners for key in keys)):
                 space._check(dict(zip(keys, corner, strict=True)))
+        space = cls(lay_over(space.base, {"negatives.levels": space.taught_levels()}), ranges)
         if base.negatives.cache is not None and (deciding := space.deciding_negatives()):
             raise ConfigError(
                 f"negatives.cache={base.negatives.cache} holds the negatives of one setting, and the search varies "
@@ -82,6 +85,11 @@ class Space:
     def config(self, settings: Mapping[str, Any]) -> Config:
         """The configuration of a trial."""
         return lay_over(self.base, settings)
+
+    def taught_levels(self) -> list[str]:
+        """The levels that any trial teaches, which negatives that all trials share must have."""
+        corners = [self.config({key: corner}) for key, values in self.ranges.items() for corner in values.corners]
+        return [level for level in LEVELS if any(level in config.dpo.levels for config in [self.base, *corners])]
 
     def deciding_negatives(self) -> list[str]:
         """The searched keys that decide the negatives, so that other values need others."""

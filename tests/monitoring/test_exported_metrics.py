@@ -70,7 +70,11 @@ def test_every_metric_of_the_board_is_exported(small_run: SmallRun, tmp_path: Pa
     named = {name for query in queries_of(load_board()) for name in metrics_in(query)} - NEEDS_A_GPU
     scraper = Scraper()
     with scraper.watching():
-        following = ("negatives.policy=current", "negatives.refresh_every=2", "negatives.hardness.min_margin=0.02")
+        following = (
+            "negatives.policy=current",
+            "negatives.refresh_every=2",
+            "negatives.hardness.skeleton.min_margin=0.02",
+        )
         rows = align_again(small_run, tmp_path / "watched", *following)
         CountRestarts({"run": "watched", "stage": "align"}).after_exception(None, {0: RuntimeError("killed")})
         deadline = time.monotonic() + PATIENCE_SECONDS

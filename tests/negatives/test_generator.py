@@ -1,6 +1,7 @@
 """The generator on Ray: negatives depend on the clip, not on who makes them with whom."""
 
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from support.small_runs import SmallRun
 from support.small_start import SmallStart
 
+from signdpo.config import BandConfig, lay_over
 from signdpo.data.actor_pool import on_actors
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_clips
@@ -92,7 +94,7 @@ NARROW = {"min_margin": 0.0, "max_margin": 0.0004}
 
 def narrow_rows(run: SmallStart, *spans: tuple[int, int]) -> list[dict[str, Any]]:
     """Preference rows of training clips under a band that few negatives hit; each span, first and count, is a batch."""
-    hardness = run.config.negatives.hardness.model_copy(update=NARROW)
+    hardness = run.config.negatives.hardness.model_copy(update={"skeleton": BandConfig(**NARROW)})
     negatives = run.config.negatives.model_copy(update={"hardness": hardness})
     _, *others = arguments_of(run)
     make = NegativeGenerator(run.config.model_copy(update={"negatives": negatives}), *others)
@@ -152,8 +154,8 @@ def test_every_kind_writes_sentences_that_depend_on_the_clip_alone(
     perturber = small_start.config.negatives.perturber.model_copy(update={"kind": kind, "known_words": True})
     negatives = small_start.config.negatives.model_copy(update={"perturber": perturber})
     config = small_start.config.model_copy(update={"negatives": negatives})
-    clips = read_clips(small_start.directory / "clips", "train", columns=["text", "gloss"]).to_pydict()
-    text = TrainingText.of(clips["text"], clips["gloss"], function_share=perturber.function_share)
+    clips = read_clips(small_start.directory / "clips", "train", columns=["text"]).to_pydict()
+    text = TrainingText.of(clips["text"], function_share=perturber.function_share)
     (tmp_path / TEXT_FILE).write_text(text.to_json())
     (tmp_path / RULES_FILE).write_text(RulePerturber.of(clips["text"], edit_share=0.25).to_json())
     _, reference, reference_hash, _, clips_folder = arguments_of(small_start)
@@ -182,4 +184,124 @@ def test_the_trainer_scores_a_row_as_its_generator_did(
     margins = [abs(value) for name, value in means(objective.metrics).items() if name.startswith("rewards/margins")]
     assert len(margins) == len(LEVELS)
     assert max(margins) < tolerance
+    assert torch.isfinite(objective.loss())
+
+
+def test_a_level_of_weight_0_is_neither_made_nor_scored(
+    small_start: SmallStart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config, reference, reference_hash, _, clips = arguments_of(small_start)
+    scored: list[int] = []
+    score = NegativeGenerator._logps
+    monkeypatch.setattr(
+        NegativeGenerator, "_logps", lambda self, *given: (scored.append(len(given[2])), score(self, *given))[1]
+    )
+
+    def rows_of(*levels: str) -> dict[str, Any]:
+        weights = {f"dpo.weights.{level}": float(level in levels) for level in LEVELS}
+        nowhere = str(tmp_path / "no perturber")  # it is not looked for
+        scored.clear()
+        return NegativeGenerator(lay_over(config, weights), reference, reference_hash, nowhere, clips)(
+            batch_of(small_start, 0, 6)
+        )
+
+    whole = NegativeGenerator(*arguments_of(small_start))(batch_of(small_start, 0, 6))
+    rows = rows_of("temporal_local")
+    assert scored == [6, 6]
+    assert [row.tolist() for row in rows["valid"]] == [[False, False, False, bool(v[3]), False] for v in whole["valid"]]
+    for level in SKELETON_LEVELS:
+        for one, other in zip(rows[f"keypoints_{level}"], whole[f"keypoints_{level}"], strict=True):
+            np.testing.assert_array_equal(one, other if level == "temporal_local" else [])
+    np.testing.assert_allclose(
+        np.stack(rows["reference_logps"])[:, [0, 4]], np.stack(whole["reference_logps"])[:, [0, 4]]
+    )
+    assert np.isnan(np.stack(rows["reference_margins"])[:, [0, 1, 2, 4]]).all()
+    assert list(PreferenceBatch.collate(rows).valid) == ["temporal_local"]
+    assert rows["rejected_text"].tolist() == [""] * 6
+    assert list(PreferenceBatch.collate(rows_of()).valid) == []
+    assert scored == [6]  # the chosen sentences
+
+
+def test_where_no_level_is_local_nothing_asks_where_the_meaning_is(
+    small_start: SmallStart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signdpo.negatives.generator.measure_salience", None)
+    config, *others = arguments_of(small_start)
+    weights = {"dpo.weights.spatial_local": 0.0, "dpo.weights.temporal_local": 0.0}
+    rows = NegativeGenerator(lay_over(config, weights), *others)(batch_of(small_start, 0, 2))
+    assert rows["salience_parts"][0].tolist() == [0.25] * 4
+    assert len(rows["salience_frames"][0]) == rows["num_frames"][0]
+
+
+class Says:
+    """A perturber of the same candidates whatever it is given."""
+
+    def __init__(self, *edits: Callable[[str], str]) -> None:
+        self.edits = edits
+
+    def propose(self, references: Sequence[str], seeds: Sequence[int], *, candidates: int) -> list[list[str]]:
+        return [[edit(text) for edit in self.edits] for text in references]
+
+
+def saying(start: SmallStart, *edits: Callable[[str], str], **keys: Any) -> dict[str, Any]:
+    """Preference rows of four clips with rejected sentences among these."""
+    config, *others = arguments_of(start)
+    own = {"candidates": len(edits), "function_share": 1.0, "max_chrf": 100.0}
+    keys = {f"negatives.perturber.{name}": value for name, value in own.items()} | keys
+    make = NegativeGenerator(lay_over(config, keys), *others)
+    make.perturber = Says(*edits)
+    return make(batch_of(start, 0, 4))
+
+
+def test_a_sentence_with_the_reference_s_token_ids_is_no_pair(small_start: SmallStart) -> None:
+    other, later = "no {}".format, "{} indeed".format
+    assert saying(small_start, other)["rejected_text"].tolist() == [
+        other(t) for t in batch_of(small_start, 0, 4)["text"]
+    ]
+    cut = {"policy.max_text_tokens": 4}  # what differs lies behind
+    rows = saying(small_start, later, **cut)
+    assert rows["rejected_text"].tolist() == [""] * 4
+    assert not any(row[-1] for row in rows["valid"])
+    assert all(text.startswith("no ") for text in saying(small_start, later, other, **cut)["rejected_text"])
+
+
+def test_rejected_sentences_lie_inside_their_band(small_start: SmallStart) -> None:
+    edits = [f"{word} {{}}".format for word in ("no", "never", "perhaps", "today")]
+    margins = np.stack(saying(small_start, *edits)["reference_margins"])[:, -1]
+    low, high = float(margins.min()) - 1, float(np.sort(margins)[1:3].mean())
+    rows = saying(
+        small_start,
+        *edits,
+        **{"negatives.hardness.language.max_margin": high, "negatives.hardness.language.min_margin": low},
+    )
+    inside = [low <= row[-1] <= high for row in rows["reference_margins"]]
+    assert [bool(row[-1]) for row in rows["valid"]] == [bool(text) for text in rows["rejected_text"]]
+    assert all(within for within, text in zip(inside, rows["rejected_text"], strict=True) if text)
+    assert sum(bool(text) for text in rows["rejected_text"]) > 0
+    np.testing.assert_allclose(
+        rows["reference_margins"][0][-1], rows["reference_logps"][0][0] - rows["reference_logps"][0][-1], rtol=1e-5
+    )
+    nothing = saying(small_start, *edits, **{"negatives.hardness.language.min_margin": 1000.0})
+    assert nothing["rejected_text"].tolist() == [""] * 4
+
+
+def test_donors_are_others_in_each_epoch_and_the_same_for_every_generator(small_start: SmallStart) -> None:
+    config, *others = arguments_of(small_start)
+    one, other = (NegativeGenerator(lay_over(config, {"negatives.donors": 20}), *others) for _ in range(2))
+    pools = [one.donors(epoch) for epoch in range(3)]
+    assert len({tuple(pool.ids) for pool in pools}) == 3
+    assert [other.donors(epoch).ids for epoch in (2, 0, 1)] == [pools[epoch].ids for epoch in (2, 0, 1)]
+    assert one.donors(2) is pools[2]  # read once
+
+
+@pytest.mark.parametrize("levels", [("temporal_local",), ("language",), ("spatial_global", "language")])
+def test_the_trainer_scores_the_levels_that_were_made(small_start: SmallStart, levels: tuple[str, ...]) -> None:
+    config, *others = arguments_of(small_start)
+    config = lay_over(config, {f"dpo.weights.{level}": float(level in levels) for level in LEVELS})
+    batch = PreferenceBatch.collate(NegativeGenerator(config, *others)(batch_of(small_start, 0, 6)), config.dpo.levels)
+    policy = Policy.load(others[0])
+    objective = preference_objective(batch, PreferenceStep(policy.model), policy, config, others[1])
+    margins = [value for name, value in means(objective.metrics).items() if name.startswith("rewards/margins")]
+    assert len(margins) == sum(valid.any() for valid in batch.valid.values())
+    assert margins == pytest.approx([0.0] * len(margins), abs=1e-4)
     assert torch.isfinite(objective.loss())

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from signdpo.config import Config, flat, lay_over, load_config
+from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.pipeline.stage import Results, Stage
 from signdpo.pipeline.stages import DECIDE_NOTHING, STAGES, stages_of
 from signdpo.pipeline.stages.align import Align, AlignOutputs
@@ -46,6 +47,11 @@ VALUES: dict[str, Any] = {
     "negatives.cache": "/negatives",
     "negatives.guidance": "random",
     "negatives.hardness.harden": 0.5,
+    "negatives.hardness.language.max_margin": 5.0,
+    "negatives.hardness.language.min_margin": 0.0,
+    "negatives.hardness.skeleton.min_margin": 0.1,
+    "negatives.hardness.unit": "sentence",
+    "negatives.levels": ["language"],
     "negatives.mode": "cached",
     "negatives.policy": "current",
     "negatives.perturber.architecture": "edits",
@@ -77,11 +83,14 @@ VALUES: dict[str, Any] = {
     "tracking.wandb": "project",
 }
 
+ONLY_LANGUAGE = [f"dpo.weights.{level}=0" for level in SKELETON_LEVELS]
+
 # What a key needs to mean something.
 CONTEXT: dict[str, list[str]] = {
     "corpus.kind": ["corpus.root=/data"],
     "negatives.refresh_every": ["negatives.policy=current"],
     "negatives.cache": ["negatives.mode=cached"],
+    "negatives.levels": ["negatives.levels=[spatial_global, language]", *ONLY_LANGUAGE],
     "resources.use_gpu": ["pretrain.precision=float32"],  # it decides through `precision: auto` alone
     "pretrain.frame_sampling": ["corpus.stored_frames=512"],
 }
@@ -159,6 +168,9 @@ SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a s
         (["evaluation.length_penalty=tune"], "evaluation.protocol", "csl_daily", {"translation", "evaluation"}),
         ([], "evaluation.splits", ["dev"], {"translation", "evaluation"}),
         ([], "negatives.perturber.candidates", 2, ALIGNED),
+        ([], "dpo.weights.language", 0.5, {"align"}),
+        ([], "dpo.weights.language", 0.0, ALIGNED),
+        (["negatives.levels=[language]", *ONLY_LANGUAGE], "negatives.levels", None, set()),
         ([], "negatives.perturber.min_chrf", 2.0, ALIGNED),
         ([], "negatives.perturber.max_length_ratio", 3.0, ALIGNED),
         ([], "negatives.perturber.known_words", False, ALIGNED),
@@ -195,6 +207,17 @@ def test_the_same_negatives_decide_an_alignment_cached_or_streamed(monkeypatch: 
     assert Align().inputs(streamed, results()).key == Align().inputs(cached, results()).key
     assert [stage.name for stage in stages_of(cached) if stage not in stages_of(streamed)][:1] == ["clips"]
     assert {stage.name for stage in stages_of(cached)} - {stage.name for stage in stages_of(streamed)} == {"negatives"}
+
+
+def test_the_perturber_is_a_stage_only_where_it_is_asked_for_sentences() -> None:
+    with_language, without = load_config(), load_config(None, ["dpo.weights.language=0"])
+    assert {s.name for s in stages_of(with_language)} - {s.name for s in stages_of(without)} == {"perturber"}
+    shared = load_config(None, ["dpo.weights.language=0", f"negatives.levels={list(LEVELS)}"])
+    assert [s.name for s in stages_of(shared)] == [s.name for s in stages_of(with_language)]
+    done = Results()
+    done.add(Clips(), ClipsOutputs(content_hash="c", clips={}, quarantined=0, reasons=[]))
+    done.add(Pretrain(), PretrainOutputs(policy_hash="p"))
+    assert "perturber.content_hash" not in Align().inputs(without, done).results
 
 
 def test_another_number_of_checkpoints_goes_on_with_a_training_that_was_begun() -> None:

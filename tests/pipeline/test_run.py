@@ -82,7 +82,7 @@ def test_how_negatives_came_out_is_logged_and_printed(small_run: SmallRun) -> No
     assert list(outcomes) == list(LEVELS)
     rows = read_metrics(str(small_run.directory / "align" / "metrics.jsonl"))
     printed = small_run.printed[small_run.printed.index("Negatives, skeletons with reference margins") :]
-    band = small_run.config.negatives.hardness
+    band = small_run.config.negatives.hardness.skeleton
     for level, row in outcomes.items():
         accepted = sum(step["rows"] * step[f"negatives/accepted/{level}"] for step in rows) / 144
         assert row.accepted == pytest.approx(accepted)

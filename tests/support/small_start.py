@@ -41,12 +41,12 @@ def make_small_start(directory: Path) -> SmallStart:
             ingest, "_write_shards", lambda shards, *where: (ingest.make_shard(each, *where) for each in shards)
         )
         ingest.ingest(open_source(config.corpus), clips, config.corpus)
-    rows = read_clips(clips, "train", columns=["text", "gloss"]).to_pydict()
-    policy = build_policy(config, rows["text"])
+    texts = read_clips(clips, "train", columns=["text"])["text"].to_pylist()
+    policy = build_policy(config, texts)
     policy.save(directory / "pretrain" / "policy")
     perturber = directory / "perturber" / "model"
     torch.manual_seed(config.seed)
     limit = config.policy.max_text_tokens
     LanguagePerturber.fresh(policy.tokenizer, config.negatives.perturber, max_tokens=limit).save(perturber)
-    (perturber / TEXT_FILE).write_text(TrainingText.of(rows["text"], rows["gloss"]).to_json())
+    (perturber / TEXT_FILE).write_text(TrainingText.of(texts).to_json())
     return SmallStart(config, directory, Policy.load(directory / "pretrain" / "policy").hash())

@@ -89,11 +89,11 @@ def test_every_corner_must_be_a_configuration_that_can_be_run() -> None:
 
 
 def test_corners_of_two_keys_must_fit_each_other() -> None:
-    low, high = Range(uniform=(-1, 5)), Range(uniform=(4, 12))
-    space_of(negatives__hardness__min_margin=low)
-    space_of(negatives__hardness__max_margin=high)
-    with pytest.raises(ConfigError, match=r"min_margin=5\.0, .*max_margin=4\.0: .*must be less than"):
-        space_of(negatives__hardness__min_margin=low, negatives__hardness__max_margin=high)
+    low, high = Range(uniform=(-1, 0.9)), Range(uniform=(0.8, 12))
+    space_of(negatives__hardness__skeleton__min_margin=low)
+    space_of(negatives__hardness__skeleton__max_margin=high)
+    with pytest.raises(ConfigError, match=r"min_margin=0\.9, .*max_margin=0\.8: .*must be less than"):
+        space_of(negatives__hardness__skeleton__min_margin=low, negatives__hardness__skeleton__max_margin=high)
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,7 @@ def test_corners_of_two_keys_must_fit_each_other() -> None:
         ("pretrain.lr", "the same baseline"),
         ("negatives.perturber.candidates", "share the language perturber"),
         ("negatives.mode", "read cached negatives"),
+        ("negatives.levels", "any of them teaches"),
         ("negatives.policy", "the reference guides"),
         ("evaluation.num_beams", "scored alike"),
         ("dpo.select_by", "scored alike"),
@@ -148,3 +149,16 @@ def test_a_trial_is_the_base_with_its_settings_laid_over() -> None:
     config = space.config({"dpo.weights.language": 0.7, "dpo.lr": 1e-05})
     assert (config.dpo.weight_of("language"), config.dpo.lr, config.negatives.mode) == (0.7, 1e-05, "cached")
     assert config.dpo.weight_of("spatial_local") == Config().dpo.weight_of("spatial_local")
+
+
+def test_shared_negatives_have_the_levels_of_every_trial() -> None:
+    base = load_config(None, [f"dpo.weights.{level}=0" for level in ("spatial_global", "language", "temporal_local")])
+    space = Space.of(
+        base, {"dpo.weights.language": Range(uniform=(0, 1)), "dpo.weights.spatial_local": Range(choice=(0, 1))}
+    )
+    assert space.deciding_negatives() == []
+    levels = ("spatial_local", "temporal_global", "language")
+    without = space.config({"dpo.weights.language": 0.0, "dpo.weights.spatial_local": 0})
+    assert (without.made_levels, without.dpo.levels) == (levels, ("temporal_global",))
+    alone = Space.of(base, {"negatives.donors": Range(integer=(1, 9))})  # whose trials make their own
+    assert alone.base.negatives.levels is None

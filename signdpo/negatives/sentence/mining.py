@@ -9,10 +9,10 @@ from signdpo.config import Config
 from signdpo.config.negatives import MINING
 from signdpo.data.rows import Columns, clips_of
 from signdpo.levels import BY_NAME
-from signdpo.models.batch import pad_clips
+from signdpo.models.batch import pad_clips, token_ids
 from signdpo.models.policy import Policy
 from signdpo.negatives.seeding import generator
-from signdpo.negatives.sentence.sampling import SeededSampling
+from signdpo.negatives.sentence.sampling import sampled
 from signdpo.negatives.skeleton.operations import Region, perturb, takes_donor
 from signdpo.seeding import derive_seed
 from signdpo.storage.files import fetch_folder
@@ -34,7 +34,10 @@ class HypothesisMiner:
         self.policy.model.to(self.device)
 
     def __call__(self, batch: Columns) -> Columns:
-        """Clip rows -> rows of `id`, `reference`, `hypothesis` and `source`, several a clip."""
+        """Clip rows -> rows of `id`, `reference`, `hypothesis`, `source` and `right`, several a clip.
+
+        A hypothesis is right if its token ids are the reference's: that is all that the policy can say of it.
+        """
         clips = [torch.from_numpy(clip) for clip in clips_of(batch)]
         samples = self.config.negatives.perturber.samples_per_clip
         rows = np.repeat(np.arange(len(clips)), samples)
@@ -48,11 +51,14 @@ class HypothesisMiner:
             spoken = self._speak(source, chosen, [seeds[place] for place in places])
             for place, sentence in zip(places, spoken, strict=True):
                 hypotheses[place] = sentence
+        references, limit = [str(batch["text"][row]) for row in rows], self.config.policy.max_text_tokens
+        said, meant = (token_ids(self.policy.tokenizer, texts, max_tokens=limit) for texts in (hypotheses, references))
         return {
             "id": np.array(ids),
-            "reference": batch["text"][rows],
+            "reference": np.array(references),
             "hypothesis": np.array(hypotheses),
             "source": np.array(sources),
+            "right": np.array([one == other for one, other in zip(said, meant, strict=True)]),
         }
 
     def _draw_source(self, seed: int) -> str:
@@ -62,7 +68,7 @@ class HypothesisMiner:
 
     def _speak(self, source: str, clips: list[torch.Tensor], seeds: list[int]) -> list[str]:
         """One sentence a clip."""
-        settings, decoding = self.config.negatives.perturber, self.config.evaluation
+        decoding = self.config.evaluation
         if source == "perturbed":
             clips = [self._distort(clip, seed) for clip, seed in zip(clips, seeds, strict=True)]
         keypoints, mask = pad_clips(clips, self.device)
@@ -73,15 +79,7 @@ class HypothesisMiner:
             )
             ranks = torch.tensor([derive_seed(seed, "rank") % beams for seed in seeds], device=self.device)
             return self.policy.decode(ids[torch.arange(len(clips), device=self.device) * beams + ranks])
-        ids = self.policy.model.translate(
-            keypoints,
-            mask,
-            num_beams=1,
-            do_sample=False,
-            max_new_tokens=decoding.max_new_tokens,
-            logits_processor=[SeededSampling(seeds, temperature=settings.temperature)],
-        )
-        return self.policy.decode(ids)
+        return self.policy.decode(self.policy.model.translate(keypoints, mask, **sampled(seeds, self.config)))
 
     def _distort(self, clip: torch.Tensor, seed: int) -> torch.Tensor:
         negatives, rng = self.config.negatives, generator(seed, "distort")

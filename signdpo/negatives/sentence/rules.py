@@ -64,9 +64,8 @@ class RulePerturber:
             units = split_units(reference)
             places = [place for place, unit in enumerate(units) if folded(unit)]
             count = max(1, math.ceil(self.edit_share * len(places) * rng.uniform(0.5, 1.5)))
-            for place in sorted(
-                rng.sample(places, min(count, len(places))), reverse=True
-            ):  # those before stay in place
+            drawn = rng.sample(places, min(count, len(places)))
+            for place in sorted(drawn, reverse=True):  # those before stay in place
                 rule, unit = rng.choice(RULES), units[place]
                 if rule == "omit" and len(places) > 1:
                     del units[place]

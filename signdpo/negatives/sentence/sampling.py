@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from transformers import LogitsProcessor, PreTrainedTokenizerBase
 
+from signdpo.config import Config
 from signdpo.seeding import derive_seed
 
 EXTRA_TOKENS = 8  # a wrong sentence may be so much longer than what it is written for
@@ -39,6 +40,13 @@ class SeededSampling(LogitsProcessor):
         uniforms = uniforms[:, : top.shape[-1]]
         gumbel = -torch.log(-torch.log(uniforms.clamp(1e-9, 1 - 1e-7))).to(top)
         return torch.full_like(scores, float("-inf")).scatter(-1, indices, top + gumbel)
+
+
+def sampled(seeds: Sequence[int], config: Config) -> dict[str, Any]:
+    """Keywords of `generate` with which a policy says a sentence of its own, drawn by the seed of each row."""
+    noise = SeededSampling(seeds, temperature=config.negatives.perturber.temperature)
+    limit = config.evaluation.max_new_tokens
+    return {"num_beams": 1, "do_sample": False, "max_new_tokens": limit, "logits_processor": [noise]}
 
 
 @torch.no_grad()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,41 +24,27 @@ class TrainingText:
     Args:
         sentences: number of distinct sentences.
         counts: word that occurs, folded -> the number of sentences that it is in.
-        readings: folded sentence -> the other folded sentences that are references of the same glosses.
         function_share: words that more than this share of the sentences have carry no meaning of their own, in any
             language. Not stored: it is no property of the text.
     """
 
     sentences: int
     counts: Mapping[str, int]
-    readings: Mapping[str, list[str]]
     function_share: float = 1.0
 
     @classmethod
-    def of(
-        cls, texts: Sequence[str], glosses: Iterable[Sequence[str] | None], *, function_share: float = 1.0
-    ) -> TrainingText:
-        """Count words over the distinct sentences; group the sentences by their glosses, where the corpus has any."""
+    def of(cls, texts: Sequence[str], *, function_share: float = 1.0) -> TrainingText:
+        """Count words over the distinct sentences."""
         distinct = list(dict.fromkeys(texts))
         counts = Counter(word for text in distinct for word in set(_words(text)))
-        meanings: dict[tuple[str, ...], set[str]] = {}
-        for text, gloss in zip(texts, glosses, strict=True):
-            if gloss:
-                meanings.setdefault(tuple(gloss), set()).add(folded(text))
-        readings: dict[str, set[str]] = {}
-        for sentences in meanings.values():
-            for sentence in sentences if len(sentences) > 1 else ():
-                readings.setdefault(sentence, set()).update(sentences - {sentence})
-        known = {text: sorted(others) for text, others in sorted(readings.items())}
-        return cls(len(distinct), dict(sorted(counts.items())), known, function_share)
+        return cls(len(distinct), dict(sorted(counts.items())), function_share)
 
     @classmethod
     def load(cls, folder: str | Path, *, function_share: float) -> TrainingText:
         return cls(**json.loads(Path(folder, TEXT_FILE).read_text(encoding="utf-8")), function_share=function_share)
 
     def to_json(self) -> str:
-        stored = {"sentences": self.sentences, "counts": self.counts, "readings": self.readings}
-        return json.dumps(stored, ensure_ascii=False)
+        return json.dumps({"sentences": self.sentences, "counts": self.counts}, ensure_ascii=False)
 
     def is_function_word(self, word: str) -> bool:
         return self.counts.get(word, 0) > self.function_share * self.sentences
@@ -75,15 +61,12 @@ class TrainingText:
 def admissible(reference: str, candidate: str, text: TrainingText, config: PerturberConfig) -> bool:
     """Whether a candidate is a wrong sentence worth rejecting, as far as its words tell.
 
-    It has other meaning-bearing words than the reference; it is no other reference of the same glosses; its words are
-    known (`known_words`); it is neither too long nor too short (`max_length_ratio`); and its character n-gram F-score
-    (chrF, Popović 2015) lies in the band: a sentence with nothing in common with the reference is too easy to reject,
-    one that differs by a letter may be right.
+    It has other meaning-bearing words than the reference; its words are known (`known_words`); it is neither too long
+    nor too short (`max_length_ratio`); and its character n-gram F-score (chrF, Popović 2015) lies in the band: a
+    sentence with nothing in common with the reference is too easy to reject, one that differs by a letter may be right.
     """
     old, new = _words(reference), _words(candidate)
-    if not new or folded(candidate) in text.readings.get(folded(reference), ()):
-        return False
-    if text.meaning(candidate) == text.meaning(reference):
+    if not new or text.meaning(candidate) == text.meaning(reference):
         return False
     if config.known_words and text.unknown(candidate) - set(old):
         return False
@@ -105,7 +88,7 @@ def choose_rejected(
         reference: the right sentence.
         candidates: sentences, any of them may be right, empty or nonsense.
         fluencies: log-probability a token of each under the policy, given the clip; below `min_fluency` it is no
-            sentence.
+            sentence, and minus infinity is what is no pair for other reasons than its words.
         text: the training text.
         config: bounds.
     """

@@ -14,6 +14,7 @@ from signdpo.data.clips import read_shard, shard_files
 from signdpo.data.rows import clips_of, shorten_row
 from signdpo.negatives.seeding import integer
 from signdpo.seeding import derive_seed
+from signdpo.text.units import folded
 
 DONOR_SHARDS = 8  # read for the pool, at most: a pool from all shards of a large corpus would have to read all of it
 COLUMNS = ["id", "text", "num_frames", "keypoints", "gloss_spans"]
@@ -21,7 +22,7 @@ COLUMNS = ["id", "text", "num_frames", "keypoints", "gloss_spans"]
 
 @dataclass(frozen=True)
 class DonorPool:
-    """A fixed choice of training clips, the same for every actor of a run: a clip's donor depends on no batch.
+    """A choice of training clips, the same for every actor of a run: a clip's donor depends on no batch.
 
     Args:
         ids: of the clips.
@@ -52,12 +53,12 @@ class DonorPool:
         )
 
     def draw(self, clip: str, text: str, rng: torch.Generator) -> Tensor | None:
-        """A donor for a clip: never itself and never one of the same sentence; None if there is no other."""
+        """A donor for a clip: never itself and never one whose sentence reads alike; None if there is no other."""
         if not self.ids:
             return None
         start = integer(rng, len(self.ids))
         for place in (*range(start, len(self.ids)), *range(start)):
-            if self.ids[place] != clip and self.texts[place].casefold() != text.casefold():
+            if self.ids[place] != clip and folded(self.texts[place]) != folded(text):
                 return self.clips[place]
         return None
 

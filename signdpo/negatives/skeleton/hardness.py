@@ -1,20 +1,21 @@
 """Hardness control: skeleton negatives that cost the reference too little or too much are drawn again, or masked.
 
-The reference margin of a negative x_l is log r(y|x) - log r(y|x_l), in nats a sentence. Near or below 0 the perturbed
-clip may still mean the sentence, and to reject it teaches brittleness; far above, nothing is left to tell apart. What
-lies outside the band is drawn again with another seed, stronger or weaker, and masked if that does not help.
+The reference margin of a negative x_l is log r(y|x) - log r(y|x_l). Near or below 0 the perturbed clip may still mean
+the sentence, and to reject it teaches brittleness; far above, nothing is left to tell apart. What lies outside the band
+is drawn again with another seed, stronger or weaker, and masked if that does not help. A band in nats a sentence is too
+high for short sentences and too low for long ones: with `unit: token` it is as wide as the sentence has tokens.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from signdpo.config import HardnessConfig, NegativesConfig
-from signdpo.levels import SKELETON_LEVELS
+from signdpo.config import BandConfig, HardnessConfig, NegativesConfig
 from signdpo.negatives.skeleton.negative import UNCHANGED, ClipToPerturb, SkeletonNegative, skeleton_negative
 
 WEAKENING = 0.5  # factor of the strength after a negative that was too easy
@@ -25,17 +26,28 @@ Score = Callable[[Sequence[int], Sequence[Tensor]], Tensor]
 
 @dataclass(frozen=True)
 class Band:
-    """The reference margins, in nats, of negatives worth learning from."""
+    """The reference margins, in nats a sentence, of negatives worth learning from."""
 
     low: float
     high: float
 
     @classmethod
-    def at(cls, epoch: int, epochs: int, config: HardnessConfig) -> Band:
-        """The band of an epoch, counted from 0: its upper end falls linearly by `harden` of its width in the last."""
-        done = epoch / (epochs - 1) if epochs > 1 else 0.0
-        width = config.max_margin - config.min_margin
-        return cls(config.min_margin, config.max_margin - done * config.harden * width)
+    def at(cls, epoch: int, epochs: int, ends: BandConfig, config: HardnessConfig, *, tokens: int) -> Band:
+        """The band of an epoch, counted from 0: its upper end falls linearly by `harden` of its width in the last.
+
+        Args:
+            epoch: of the negative.
+            epochs: of the run.
+            ends: `hardness.skeleton` or `hardness.language`; an end that is None is open.
+            config: unit, and how far the band narrows.
+            tokens: of the right sentence, its end token included.
+        """
+        low = -math.inf if ends.min_margin is None else ends.min_margin
+        high = math.inf if ends.max_margin is None else ends.max_margin
+        if epochs > 1 and config.harden and math.isfinite(high - low):
+            high -= epoch / (epochs - 1) * config.harden * (high - low)
+        scale = tokens if config.unit == "token" else 1
+        return cls(low * scale, high * scale)
 
     def __contains__(self, margin: float) -> bool:
         return self.low <= margin <= self.high
@@ -55,7 +67,7 @@ class DrawnNegative:
 
     Args:
         negative: the last that was drawn.
-        margin: its reference margin in nats.
+        margin: its reference margin in nats a sentence.
         redraws: how often it was drawn again.
         accepted: False masks the level for this clip.
     """
@@ -66,12 +78,16 @@ class DrawnNegative:
     accepted: bool
 
 
+NOT_MADE = DrawnNegative(SkeletonNegative(torch.zeros(0), UNCHANGED, 0.0), math.nan, 0, accepted=False)
+
+
 def draw_within_band(
     sources: Sequence[ClipToPerturb],
     chosen: Tensor,
     bands: Sequence[Band],
     score: Score,
     config: NegativesConfig,
+    levels: Sequence[str],
     *,
     noise: float,
 ) -> list[dict[str, DrawnNegative]]:
@@ -80,9 +96,10 @@ def draw_within_band(
     Args:
         sources: the clips.
         chosen: `(batch,)` reference log-probabilities of their sentences.
-        bands: of each clip's epoch.
+        bands: of each clip's epoch and sentence.
         score: the reference; called once a round with all negatives that were drawn in it.
         config: mixtures, strength and hardness.
+        levels: skeleton levels to make.
         noise: by how much a log-probability may differ between batches. A margin so near to an end of the band that
             this decides is measured again with the clip alone; without that a level would be redrawn or not depending
             on the clips beside it. Rounding would only move the place where that happens.
@@ -91,8 +108,8 @@ def draw_within_band(
         Level -> negative for each clip.
     """
     settled: list[dict[str, DrawnNegative]] = [{} for _ in sources]
-    strengths = {(row, level): config.strength[level] for row in range(len(sources)) for level in SKELETON_LEVELS}
-    for redraw in range(config.hardness.redraws + 1):
+    strengths = {(row, level): config.strength[level] for row in range(len(sources)) for level in levels}
+    for redraw in range(config.hardness.redraws + 1 if strengths else 0):
         drawn = {
             (row, level): skeleton_negative(sources[row], level, config, strength=strength, redraw=redraw)
             for (row, level), strength in strengths.items()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -24,9 +24,9 @@ def check_operations(config: NegativesConfig) -> None:
             operation_of(name, f"negatives.operations.{level}")
 
 
-def needs_donors(config: NegativesConfig) -> bool:
-    """Whether an operation of a mixture takes something from another clip."""
-    mixtures = config.operations.values()
+def needs_donors(config: NegativesConfig, levels: Sequence[str]) -> bool:
+    """Whether an operation of these skeleton levels takes something from another clip."""
+    mixtures = [config.operations[level] for level in levels]
     return any(weight > 0 and takes_donor(name) for mixture in mixtures for name, weight in mixture.items())
 
 
@@ -75,9 +75,7 @@ def skeleton_negative(
     """Make one skeleton negative; the same for equal arguments, wherever and whenever it is made."""
     rng = generator(*source.seed, level, redraw)
     donor = source.donors.draw(source.clip, source.text, rng)
-    where = generator(
-        *source.seed, level, redraw, "region"
-    )  # of its own, so that any guidance meets the same operations
+    where = generator(*source.seed, level, redraw, "region")  # so that any guidance meets the same operations
     present = source.keypoints[..., 2] > 0
     region = region_of(level, source.frame_salience, source.part_salience, present, config, where)
     for operation in _drawn_order(config.operations[level], rng):

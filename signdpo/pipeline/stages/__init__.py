@@ -34,6 +34,7 @@ DECIDE_NOTHING: Final = {
     "tracking": "where curves are shown",
     "negatives.mode": "when negatives are made: the same ones, before the training or during it",
     "negatives.cache": "where they are read from: those of other settings are refused",
+    "policy.init_saw_held_out": "what the user knows of policy.init: it only allows the run",
     "evaluation.batch_size": "padding changes nothing",
 }
 

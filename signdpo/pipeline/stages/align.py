@@ -211,7 +211,7 @@ def follower(weights: Any, config: Config) -> Follower:
 def show_negatives(context: RunContext, statistics: Mapping[str, LevelStatistics]) -> None:
     """How the negatives of the run came out."""
     hardness = context.config.negatives.hardness
-    band = f"reference margins from {hardness.min_margin:g} to {hardness.max_margin:g} nats"
+    band = f"reference margins {hardness.skeleton.describe()} nats a {hardness.unit}"
     table = Table(title=f"Negatives, skeletons with {band}", title_justify="left")
     table.add_column("level")
     for column in ("accepted", "redrawn", "masked", "mean margin", "mean strength"):

@@ -34,7 +34,7 @@ from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.run_context import RunContext
 from signdpo.storage.files import absolute, exists, join, list_folder, write_json
 
-FORMAT = 3  # of the rows; raise it when the same settings come to make other rows
+FORMAT = 4  # of the rows; raise it when the same settings come to make other rows
 
 # Keys of `negatives.perturber` that choose among its sentences.
 CHOOSING = ("candidates", "max_chrf", "min_chrf", "max_length_ratio", "min_fluency", "function_share", "known_words")
@@ -67,7 +67,7 @@ class Negatives(Stage[NegativesOutputs]):
     def reads(self, config: Config) -> Sequence[str]:
         """Batches and devices are left out: they move reference log-probabilities by rounding alone (1e-5 nats)."""
         choosing = tuple(f"negatives.perturber.{name}" for name in CHOOSING)
-        own = ("operations", "strength", "donors", "hardness", "guidance", "salience", "perturber.kind")
+        own = ("levels", "operations", "strength", "donors", "hardness", "guidance", "salience", "perturber.kind")
         sampling: tuple[str, ...] = ()
         if config.negatives.perturber.kind == "policy":
             sampling = ("negatives.perturber.temperature", "evaluation.max_new_tokens")
@@ -88,7 +88,8 @@ class Negatives(Stage[NegativesOutputs]):
             "format": FORMAT,
             "clips.content_hash": before[Clips].content_hash,
             "pretrain.policy_hash": before[Pretrain].policy_hash,
-            "perturber.content_hash": before[Perturber].content_hash,
+            # Without the language level there is none.
+            **({"perturber.content_hash": before[Perturber].content_hash} if Perturber in before else {}),
         }
 
     def demands(self, config: Config) -> list[Demand]:

@@ -75,6 +75,9 @@ class Perturber(Stage[PerturberOutputs]):
             return "the policy's failures, and a model that writes such sentences"
         return "what the training sentences tell of wrong ones"
 
+    def is_wanted(self, config: Config) -> bool:
+        return "language" in config.made_levels
+
     def reads(self, config: Config) -> Sequence[str]:
         kind = config.negatives.perturber.kind
         own = tuple(f"negatives.perturber.{name}" for name in MADE_WITH[kind])
@@ -114,14 +117,13 @@ class Perturber(Stage[PerturberOutputs]):
         from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
 
         settings = context.config.negatives.perturber
-        clips = read_clips(context.clips, "train", columns=["text", "gloss"]).to_pydict()
-        pairs = 0
+        texts, pairs = read_clips(context.clips, "train", columns=["text"])["text"].to_pylist(), 0
         if settings.kind == "rules":
-            rules = RulePerturber.of(clips["text"], edit_share=settings.edit_share)
+            rules = RulePerturber.of(texts, edit_share=settings.edit_share)
             write_text(join(context.perturber, RULES_FILE), rules.to_json())
         elif settings.kind == "learned":
-            pairs = learn_failures(context, before, inputs, clips["text"])
-        write_text(join(context.perturber, TEXT_FILE), TrainingText.of(clips["text"], clips["gloss"]).to_json())
+            pairs = learn_failures(context, before, inputs, texts)
+        write_text(join(context.perturber, TEXT_FILE), TrainingText.of(texts).to_json())
         return PerturberOutputs(pairs=pairs, content_hash=hash_folder(context.perturber))
 
 
@@ -157,13 +159,26 @@ def mined_failures(context: RunContext, key: str, texts: list[str]) -> list[dict
         return list(pq.read_table(f"{fetch_folder(folder)}/pairs.parquet").to_pylist())
     mined = mine_hypotheses(context, context.baseline)
     failures = failures_among(mined, context.config.negatives.perturber)
-    context.console.print(f"  {len(failures)} of {len(mined)} mined sentences are wrong")
+    context.say(share_wrong(mined, failures))
     with tempfile.TemporaryDirectory(prefix="signdpo-") as local:
         pq.write_table(pa.Table.from_pylist(failures), f"{local}/pairs.parquet")
         pq.write_table(pa.table({"text": texts}), f"{local}/texts.parquet")
         put_folder(local, folder)
     write_json(done, {"key": key})
     return failures
+
+
+def share_wrong(mined: list[dict[str, Any]], failures: list[dict[str, Any]]) -> str:
+    """How many of the mined sentences are wrong, apart for clips that the policy has learned and for held-out ones.
+
+    Both were mined in the same ways, so the shares can be compared: what a policy has memorised it seldom says wrong.
+    """
+    found = []
+    for held_out, whose in ((False, "clips that it has learned"), (True, "clips held out of its training")):
+        said, wrong = (sum(row["held_out"] == held_out for row in rows) for rows in (mined, failures))
+        if said:
+            found.append(f"{wrong} of {said} mined sentences on {whose} are wrong ({100 * wrong / said:.0f} %)")
+    return "; ".join(found)
 
 
 def hash_failures(failures: list[dict[str, Any]]) -> str:
@@ -173,13 +188,13 @@ def hash_failures(failures: list[dict[str, Any]]) -> str:
 
 
 def failures_among(mined: list[dict[str, Any]], settings: PerturberConfig) -> list[dict[str, Any]]:
-    """The rows whose hypothesis is a sentence that reads otherwise than its reference.
+    """The rows whose hypothesis is a sentence that reads otherwise than its reference, and is another to the policy.
 
     Raises:
         NoFailuresError: if they are too few to learn from; it says what the other hypotheses were and what helps.
     """
     spoken = [row for row in mined if folded(row["hypothesis"])]
-    wrong = [row for row in spoken if folded(row["hypothesis"]) != folded(row["reference"])]
+    wrong = [row for row in spoken if not row["right"] and folded(row["hypothesis"]) != folded(row["reference"])]
     if len(wrong) >= FEWEST_FAILURES:
         return wrong
     empty, right = len(mined) - len(spoken), len(spoken) - len(wrong)
@@ -201,7 +216,7 @@ def mine_hypotheses(context: RunContext, policy: str) -> list[dict[str, Any]]:
     """What the policy says to `mine_clips` training clips, first those it was not trained on.
 
     Returns:
-        Rows of `id`, `reference`, `hypothesis` and `source` (how it was made to speak), in the order of their ids.
+        Rows of `HypothesisMiner` with `held_out`, in the order of their ids.
     """
     config = context.config
     settings = config.negatives.perturber
@@ -226,5 +241,7 @@ def mine_hypotheses(context: RunContext, policy: str) -> list[dict[str, Any]]:
         for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):
             rows.extend(batch.to_pylist())
             meter.update(len(rows) // settings.samples_per_clip)
+    unlearned = {store.ids[row] for row in np.flatnonzero(unseen)}
+    rows = [row | {"held_out": row["id"] in unlearned} for row in rows]
     rows.sort(key=lambda row: row["id"])  # actors finish in any order; training should not depend on it
     return rows

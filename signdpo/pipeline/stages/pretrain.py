@@ -55,7 +55,7 @@ class Pretrain(Stage[PretrainOutputs]):
             "seed",
             "corpus.language",
             "corpus.max_frames",
-            "policy",
+            *(f"policy.{name}" for name in ("encoder", "language_model", "vocab_size", "prompt", "max_text_tokens")),
             "pretrain",
             "evaluation.tokenize",  # of the score that selects a checkpoint
             "evaluation.max_new_tokens",

@@ -59,7 +59,7 @@ class Report(Stage[ReportOutputs]):
         return ()
 
     def results(self, before: Results) -> dict[str, Any]:
-        return {stage.name: before.of(stage).model_dump(mode="json") for stage in self.builds_on}
+        return {stage.name: before.of(stage).model_dump(mode="json") for stage in self.builds_on if stage in before}
 
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> ReportOutputs:
         from signdpo.pipeline.negative_examples import negative_examples
@@ -127,7 +127,7 @@ def _facts(context: RunContext, before: Results) -> dict[str, str]:
         "reference policy": before[Pretrain].policy_hash,
         "aligned policy": before[Align].policy_hash,
         "aligned at step": str(before[Align].step),
-        "perturber pairs": str(before[Perturber].pairs),
+        **({"perturber pairs": str(before[Perturber].pairs)} if Perturber in before else {}),
         "seed": str(context.config.seed),
         "length penalty": ", ".join(f"{system} {value:g}" for system, value in penalties.items()) + tuned,
     }

@@ -13,8 +13,7 @@ TEXTS = [
     "the cat slept in a garden",
     "我今天想吃面条。",
 ]
-GLOSSES = [["MOTHER", "BUY", "COAT"], None, None, ["CAT", "GARDEN", "SLEEP"], ["CAT", "GARDEN", "SLEEP"], None]
-TEXT = TrainingText.of(TEXTS, GLOSSES, function_share=0.5)
+TEXT = TrainingText.of(TEXTS, function_share=0.5)
 WIDE = PerturberConfig(min_chrf=0.0, max_chrf=100.0)
 
 
@@ -40,11 +39,6 @@ def test_what_may_be_right_or_is_no_sentence_is_refused(candidate: str, why_not:
     assert admissible(TEXTS[0], "the father bought the coat", TEXT, WIDE)
 
 
-def test_another_reference_of_the_same_glosses_is_refused() -> None:
-    assert not admissible(TEXTS[3], "The cat slept in a garden.", TEXT, WIDE)
-    assert admissible(TEXTS[3], "the dog slept in a garden", TEXT, WIDE)
-
-
 def test_unknown_words_are_allowed_where_a_pretrained_model_writes() -> None:
     assert admissible(TEXTS[0], "the mother bought a jacket", TEXT, WIDE.model_copy(update={"known_words": False}))
 
@@ -54,9 +48,17 @@ def test_a_chinese_character_is_a_word() -> None:
     assert not admissible(TEXTS[5], "我今天想吃面条！", TEXT, WIDE)
 
 
+def test_digits_and_letters_of_full_width_are_the_same() -> None:
+    text = TrainingText.of(["我有２只猫", "我有三只狗"])
+    assert not admissible("我有２只猫", "我有2只猫", text, WIDE)
+    assert admissible("我有２只猫", "我有三只猫", text, WIDE)
+
+
 def test_the_likeliest_admissible_sentence_is_rejected_and_no_gibberish() -> None:
     candidates = ["the mother bought the coat", "the father bought the coat", "the mother bought a car", "the dog"]
     settings = PerturberConfig(min_chrf=30.0, max_chrf=90.0, min_fluency=-2.0)
     assert choose_rejected(TEXTS[0], candidates, [0.0, -1.5, -1.0, -0.5], TEXT, settings) == candidates[2]
     assert choose_rejected(TEXTS[0], candidates, [0.0, -1.5, -3.0, -0.5], TEXT, settings) == candidates[1]
     assert choose_rejected(TEXTS[0], candidates, [0.0, -2.5, -3.0, -0.5], TEXT, settings) == ""
+    no_pair = float("-inf")
+    assert choose_rejected(TEXTS[0], candidates, [0.0, -1.5, no_pair, -0.5], TEXT, settings) == candidates[1]

@@ -8,7 +8,7 @@ import torch
 from support.preferences import preference_columns
 from torch import Tensor
 
-from signdpo.config import Config, ConfigError, HardnessConfig, NegativesConfig, load_config
+from signdpo.config import BandConfig, Config, ConfigError, HardnessConfig, NegativesConfig, load_config
 from signdpo.data.batches import PreferenceBatch
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.negatives.skeleton.hardness import Band, DrawnNegative, draw_within_band
@@ -55,8 +55,8 @@ def settled_by(
     score: Displacement, config: NegativesConfig = CONFIG, band: Band | None = None, noise: float = 0.0
 ) -> list[dict[str, DrawnNegative]]:
     hardness = config.hardness
-    bands = [band or Band(hardness.min_margin, hardness.max_margin)] * CLIPS
-    return draw_within_band(sources(), torch.zeros(CLIPS), bands, score, config, noise=noise)
+    bands = [band or Band.at(0, 1, hardness.skeleton, hardness, tokens=10)] * CLIPS
+    return draw_within_band(sources(), torch.zeros(CLIPS), bands, score, config, SKELETON_LEVELS, noise=noise)
 
 
 def every(result: list[dict[str, DrawnNegative]]) -> list[DrawnNegative]:
@@ -111,19 +111,44 @@ def test_a_clip_that_nothing_changes_is_masked_and_not_drawn_again() -> None:
     score = Displacement(1.0)
     score.clips = [torch.zeros(FRAMES, 69, 3)]
     still = ClipToPerturb("clip", "text", score.clips[0], torch.ones(FRAMES), torch.ones(4) / 4, (1, 0, "clip"))
-    (settled,) = draw_within_band([still], torch.zeros(1), [Band(-1.0, 1.0)], score, CONFIG, noise=0.0)
+    bands = [Band(-1.0, 1.0)]
+    (settled,) = draw_within_band([still], torch.zeros(1), bands, score, CONFIG, SKELETON_LEVELS, noise=0.0)
     assert [(each.accepted, each.redraws) for each in settled.values()] == [(False, 0)] * 4
 
 
 def test_the_band_hardens_linearly_over_the_epochs() -> None:
-    config = HardnessConfig(min_margin=1.0, max_margin=11.0, harden=0.6)
-    assert [Band.at(epoch, 3, config) for epoch in range(3)] == [Band(1.0, 11.0), Band(1.0, 8.0), Band(1.0, 5.0)]
-    assert Band.at(0, 1, config) == Band(1.0, 11.0)
+    ends, config = BandConfig(min_margin=1.0, max_margin=11.0), HardnessConfig(unit="sentence", harden=0.6)
+    bands = [Band.at(epoch, 3, ends, config, tokens=7) for epoch in range(3)]
+    assert bands == [Band(1.0, 11.0), Band(1.0, 8.0), Band(1.0, 5.0)]
+    assert Band.at(0, 1, ends, config, tokens=7) == Band(1.0, 11.0)
+
+
+def test_a_band_a_token_is_as_much_wider_as_the_sentence_has_tokens() -> None:
+    ends, config = BandConfig(min_margin=0.25, max_margin=1.0), HardnessConfig(unit="token", harden=0.5)
+    assert [Band.at(0, 2, ends, config, tokens=count) for count in (4, 40)] == [Band(1.0, 4.0), Band(10.0, 40.0)]
+    assert Band.at(1, 2, ends, config, tokens=4) == Band(1.0, 2.5)
+
+
+def test_an_end_of_the_band_may_be_open() -> None:
+    config = HardnessConfig(harden=0.5)
+    assert 1e9 in Band.at(1, 2, BandConfig(min_margin=0.0), config, tokens=9)
+    assert -0.1 not in Band.at(1, 2, BandConfig(min_margin=0.0), config, tokens=9)
+    assert -1e9 in Band.at(1, 2, BandConfig(max_margin=0.0), config, tokens=9)
+    assert not Band.at(0, 1, BandConfig(), config, tokens=9).is_near(0.0, 1.0)
+
+
+def test_only_the_levels_that_are_wanted_are_drawn_and_scored() -> None:
+    score, bands = Displacement(20.0), [Band(-1e9, 1e9)] * CLIPS
+    drawn = draw_within_band(sources(), torch.zeros(CLIPS), bands, score, CONFIG, ["temporal_local"], noise=0.0)
+    assert [list(row) for row in drawn] == [["temporal_local"]] * CLIPS
+    assert score.calls == [CLIPS]
+    assert draw_within_band(sources(), torch.zeros(CLIPS), bands, score, CONFIG, [], noise=0.0) == [{}] * CLIPS
+    assert score.calls == [CLIPS]
 
 
 def test_a_band_that_holds_nothing_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"negatives\.hardness: min_margin=13\.0 must be less than max_margin=12\.0"):
-        load_config(None, ["negatives.hardness.min_margin=13"])
+    with pytest.raises(ConfigError, match=r"hardness\.skeleton: min_margin=13\.0 must be less than max_margin=1\.5"):
+        load_config(None, ["negatives.hardness.skeleton.min_margin=13"])
 
 
 def test_statistics_of_batches_add_up_to_those_of_a_run() -> None:

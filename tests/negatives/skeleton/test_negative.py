@@ -99,4 +99,6 @@ def test_the_pool_is_drawn_by_the_seed_from_the_training_clips(small_start: Smal
 @pytest.mark.parametrize(("weight", "needed"), [(1.0, True), (0.0, False)])
 def test_donors_are_read_only_where_an_operation_needs_them(weight: float, needed: bool) -> None:
     operations = {level: {"reverse": 1.0, "splice": weight} for level in SKELETON_LEVELS}
-    assert needs_donors(CONFIG.model_copy(update={"operations": operations})) == needed
+    config = CONFIG.model_copy(update={"operations": operations})
+    assert needs_donors(config, SKELETON_LEVELS) == needed
+    assert not needs_donors(config, ())

@@ -1,5 +1,7 @@
 """Mining the policy's failures, and what is said where there are none."""
 
+from typing import Any
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -10,19 +12,42 @@ from signdpo.config import ConfigError, PerturberConfig, load_config
 from signdpo.config.negatives import MINING
 from signdpo.data.clips import read_clips
 from signdpo.negatives.sentence.mining import HypothesisMiner
-from signdpo.pipeline.stages.perturber import NoFailuresError, Perturber, failures_among
+from signdpo.pipeline.stages.perturber import NoFailuresError, Perturber, failures_among, share_wrong
 from signdpo.pipeline.stages.pretrain import held_out_rows
 
 IDS = [f"clip{number}" for number in range(2000)]
 
 
-def mined(empty: int, right: int, wrong: int) -> list[dict[str, str]]:
+def mined(empty: int, right: int, wrong: int) -> list[dict[str, Any]]:
     said = [""] * empty + ["The dog barks!"] * right + ["the cat barks"] * wrong
-    return [{"id": str(row), "reference": "the dog barks", "hypothesis": text} for row, text in enumerate(said)]
+    return [
+        {"id": str(row), "reference": "the dog barks", "hypothesis": text, "right": False, "held_out": False}
+        for row, text in enumerate(said)
+    ]
 
 
 def test_only_sentences_that_read_otherwise_are_failures() -> None:
     assert len(failures_among(mined(5, 7, 12), PerturberConfig())) == 12
+
+
+def test_a_sentence_that_the_policy_cannot_tell_from_the_reference_is_no_failure() -> None:
+    rows = mined(0, 0, 14)
+    rows[3]["right"] = True
+    assert failures_among(rows, PerturberConfig()) == [*rows[:3], *rows[4:]]
+
+
+def test_a_mined_sentence_is_right_if_its_token_ids_are_the_references(
+    small_start: SmallStart, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    policy = small_start.config.policy.model_copy(update={"max_text_tokens": 6})
+    miner = HypothesisMiner(
+        small_start.config.model_copy(update={"policy": policy}), str(small_start.directory / "pretrain" / "policy")
+    )
+    clips = read_clips(small_start.directory / "clips", "train").slice(0, 1).to_pylist()
+    text = clips[0]["text"]
+    monkeypatch.setattr(miner, "_speak", lambda source, clips, seeds: [f"{text} and more"] * len(clips))
+    rows = miner({name: np.array([clips[0][name]], dtype=object) for name in ("id", "text", "keypoints", "num_frames")})
+    assert rows["right"].all()  # what differs lies behind the sixth token
 
 
 @pytest.mark.parametrize(
@@ -37,6 +62,19 @@ def test_too_few_failures_say_what_the_sentences_were_and_what_to_do(
 ) -> None:
     with pytest.raises(NoFailuresError, match=message):
         failures_among(mined(*counts), PerturberConfig())
+
+
+def test_the_share_of_wrong_sentences_is_told_apart_for_held_out_clips() -> None:
+    rows = mined(0, 6, 14)
+    assert share_wrong(rows, failures_among(rows, PerturberConfig())) == (
+        "14 of 20 mined sentences on clips that it has learned are wrong (70 %)"
+    )
+    for row in rows[5:10]:
+        row["held_out"] = True
+    assert share_wrong(rows, failures_among(rows, PerturberConfig())) == (
+        "10 of 15 mined sentences on clips that it has learned are wrong (67 %); "
+        "4 of 5 mined sentences on clips held out of its training are wrong (80 %)"
+    )
 
 
 def test_held_out_clips_are_a_share_and_each_is_decided_alone() -> None:
