@@ -19,6 +19,7 @@ from signdpo.config import Config
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_clips
 from signdpo.data.feed import StepBatches
+from signdpo.data.statistics import batch_statistics
 from signdpo.dpo.objective import Logps, Objective, multi_level_objective
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
@@ -28,7 +29,6 @@ from signdpo.models.precision import autocast, set_up_precision
 from signdpo.models.translator import SignTranslator
 from signdpo.monitoring.recorders import wait_counter
 from signdpo.negatives.generator import ReferenceMismatchError
-from signdpo.negatives.statistics import batch_statistics
 from signdpo.storage.files import fetch_folder
 from signdpo.totals import Total
 from signdpo.training.ledger import Ledger

@@ -11,7 +11,7 @@ from pathlib import Path
 from sacrebleu.metrics import CHRF
 
 from signdpo.config import PerturberConfig
-from signdpo.text.units import folded, split_units
+from signdpo.text.units import words_of
 
 TEXT_FILE = "training_text.json"
 _CHRF = CHRF()
@@ -36,7 +36,7 @@ class TrainingText:
     def of(cls, texts: Sequence[str], *, function_share: float = 1.0) -> TrainingText:
         """Count words over the distinct sentences."""
         distinct = list(dict.fromkeys(texts))
-        counts = Counter(word for text in distinct for word in set(_words(text)))
+        counts = Counter(word for text in distinct for word in set(words_of(text)))
         return cls(len(distinct), dict(sorted(counts.items())), function_share)
 
     @classmethod
@@ -51,11 +51,11 @@ class TrainingText:
 
     def meaning(self, sentence: str) -> Counter[str]:
         """The meaning-bearing words of a sentence, in no order: signed languages and their translators move words."""
-        return Counter(word for word in _words(sentence) if not self.is_function_word(word))
+        return Counter(word for word in words_of(sentence) if not self.is_function_word(word))
 
     def unknown(self, sentence: str) -> set[str]:
         """The words of a sentence that no training sentence has."""
-        return set(_words(sentence)) - self.counts.keys()
+        return set(words_of(sentence)) - self.counts.keys()
 
 
 def admissible(reference: str, candidate: str, text: TrainingText, config: PerturberConfig) -> bool:
@@ -65,7 +65,7 @@ def admissible(reference: str, candidate: str, text: TrainingText, config: Pertu
     nor too short (`max_length_ratio`); and its character n-gram F-score (chrF, Popović 2015) lies in the band: a
     sentence with nothing in common with the reference is too easy to reject, one that differs by a letter may be right.
     """
-    old, new = _words(reference), _words(candidate)
+    old, new = words_of(reference), words_of(candidate)
     if not new or text.meaning(candidate) == text.meaning(reference):
         return False
     if config.known_words and text.unknown(candidate) - set(old):
@@ -98,8 +98,3 @@ def choose_rejected(
         if fluency >= config.min_fluency and admissible(reference, candidate, text, config)
     ]
     return max(likely)[1] if likely else ""
-
-
-def _words(sentence: str) -> list[str]:
-    """The folded words of a sentence, or its Chinese characters; no punctuation."""
-    return [word for word in map(folded, split_units(sentence)) if word]

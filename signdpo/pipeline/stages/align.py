@@ -19,11 +19,11 @@ from signdpo.cluster.plan import DATA_TASK, generators, trainers
 from signdpo.config import Config
 from signdpo.data.actor_pool import on_actors
 from signdpo.data.schedule import Schedule
+from signdpo.data.statistics import ACCEPTED, LevelStatistics, run_statistics
 from signdpo.data.stream import ClipStore
 from signdpo.monitoring.drift import DriftWatch
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.monitoring.teaching import TeachingWatch
-from signdpo.negatives.statistics import ACCEPTED, LevelStatistics, run_statistics
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.clips import Clips

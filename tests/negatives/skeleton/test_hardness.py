@@ -10,10 +10,10 @@ from torch import Tensor
 
 from signdpo.config import BandConfig, Config, ConfigError, HardnessConfig, NegativesConfig, load_config
 from signdpo.data.batches import PreferenceBatch
+from signdpo.data.statistics import batch_statistics, run_statistics
 from signdpo.levels import LEVELS, SKELETON_LEVELS
 from signdpo.negatives.skeleton.hardness import Band, DrawnNegative, draw_within_band
 from signdpo.negatives.skeleton.negative import UNCHANGED, ClipToPerturb
-from signdpo.negatives.statistics import batch_statistics, run_statistics
 from signdpo.totals import means
 
 FRAMES, CLIPS = 24, 6
