@@ -19,10 +19,10 @@ FLOORS = (
     {"data"},
     {"corpora", "negatives"},
     {"evaluation"},
-    {"ablations", "training"},
+    {"training"},
     {"pipeline"},
     {"tuning"},
-    {"benchmarks"},
+    {"ablations", "benchmarks"},
 )
 MOST_LINES_OF_A_ROOM = 2500
 MOST_LINES_OF_A_FILE = 350

@@ -12,6 +12,7 @@ from signdpo.levels import LEVELS
 
 
 class DpoConfig(Section):
+    seed: int | None = Field(default=None, ge=0)
     epochs: Count = 1
     batch_size: Count = 32
     loss: str = "sigmoid"

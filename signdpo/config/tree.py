@@ -75,6 +75,11 @@ class Config(Section):
         return self.dpo.levels if named is None else tuple(level for level in LEVELS if level in named)
 
     @property
+    def alignment_seed(self) -> int:
+        """Seed of what comes after baseline and perturber: negatives, order and dropout of control and alignment."""
+        return self.seed if self.dpo.seed is None else self.dpo.seed
+
+    @property
     def pretrain_precision(self) -> str:
         """What pre-training computes in: `float32` or `bfloat16`."""
         return resolved_precision(self.pretrain.precision, use_gpu=self.resources.use_gpu)

@@ -74,7 +74,7 @@ class NegativeGenerator:
             limit = config.policy.max_text_tokens
             self.perturber = load_perturber(folder, settings, max_tokens=limit, device=self.device)
             self.text = TrainingText.load(folder, function_share=settings.function_share)
-        self.clips, self.donors = clips, lru_cache(maxsize=2)(self._draw_donors)
+        self.clips, self.seed, self.donors = clips, config.alignment_seed, lru_cache(maxsize=2)(self._draw_donors)
 
     def follow(self, version: int, weights: dict[str, Tensor] | None) -> None:
         """Let another version of the policy guide the negatives; the reference goes on scoring them.
@@ -107,14 +107,14 @@ class NegativeGenerator:
         config = self.config
         if not needs_donors(config.negatives, self.skeletons):
             return NO_DONORS
-        seed, count = derive_seed(config.seed, epoch), config.negatives.donors
+        seed, count = derive_seed(self.seed, epoch), config.negatives.donors
         return DonorPool.load(self.clips, count=count, seed=seed, max_frames=config.corpus.max_frames)
 
     def __call__(self, batch: Columns) -> Columns:
         """Columns of clips with their epochs -> the same and the other columns of `PREFERENCE_SCHEMA`."""
         clips = [torch.from_numpy(clip) for clip in clips_of(batch)]
         texts = [str(text) for text in batch["text"]]
-        seeds = [(self.config.seed, int(epoch), str(i)) for epoch, i in zip(batch["epoch"], batch["id"], strict=True)]
+        seeds = [(self.seed, int(epoch), str(i)) for epoch, i in zip(batch["epoch"], batch["id"], strict=True)]
         labels = self._labels(texts)
         clean = self._encode(self.model, clips)
         chosen = self._logps(self.model, clean, labels)

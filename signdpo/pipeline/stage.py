@@ -148,10 +148,10 @@ class Stage(ABC, Generic[O]):
 
 
 def settings_of(config: Config, keys: Iterable[str]) -> dict[str, Any]:
-    """Values of keys, and of all keys in sections, by dotted names; `precision` and `negatives.levels` as resolved."""
+    """Values of keys, and of all keys in sections, by dotted names; what stands for other values as resolved."""
     leaves = flat(config.model_dump(mode="json"))
     leaves |= {"pretrain.precision": config.pretrain_precision, "dpo.precision": config.dpo_precision}
-    leaves |= {"negatives.levels": list(config.made_levels)}
+    leaves |= {"negatives.levels": list(config.made_levels), "dpo.seed": config.alignment_seed}
     return {
         name: value
         for key in keys

@@ -46,7 +46,7 @@ def train_mle(settings: MleSettings, run: WorkerRun) -> None:
     config = run.config
     device = ray.train.torch.get_device()
     torch.set_num_threads(run.threads)
-    torch.manual_seed(config.seed + rank_and_world()[0])
+    torch.manual_seed(settings.seed + rank_and_world()[0])
     policy = Policy.load(fetch_folder(settings.initial))
     policy.model.to(device)
     precision, key = settings.precision

@@ -23,6 +23,7 @@ class MleSettings:
         choices: how to optimise.
         precision: `float32` or `bfloat16`, and the key that says so.
         label_smoothing: of the likelihood.
+        seed: of dropout.
         dropout: whether the policy trains with dropout, and its batch normalisation by the batch.
         weight: of the likelihood.
         checkpoint_every: steps between two checkpoints; None: one an epoch.
@@ -35,6 +36,7 @@ class MleSettings:
     choices: PretrainConfig | DpoConfig
     precision: tuple[str, str]
     label_smoothing: float
+    seed: int
     dropout: bool = True
     weight: float = 1.0
     checkpoint_every: int | None = None

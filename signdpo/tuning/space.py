@@ -20,6 +20,7 @@ from signdpo.tuning.settings import CACHED, Range, Value
 # Keys that a search cannot vary, and why.
 NOT_SEARCHED = {
     "seed": "trials with other seeds differ by luck; search.seed is the search's own",
+    "dpo.seed": "trials with other seeds differ by luck; search.seed is the search's own",
     "corpus": "all trials share the clips",
     "policy": "all trials align the same baseline",
     "pretrain": "all trials align the same baseline",

@@ -69,6 +69,7 @@ VALUES: dict[str, Any] = {
     "negatives.salience.weighting": "gradient",
     "dpo.label_smoothing": 0.1,
     "dpo.loss": "ipo",
+    "dpo.seed": 5,
     "dpo.precision": "bfloat16",
     "dpo.select_by": "eval_nll",
     "evaluation.protocol": "csl_daily",
@@ -159,6 +160,9 @@ SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a s
     ("given", "key", "value", "stages"),
     [
         ([], "dpo.lr", 0.5, {"control", "align"}),
+        ([], "dpo.seed", 5, {"control", *ALIGNED}),
+        ([], "dpo.seed", 1, set()),  # what `seed` is
+        (["dpo.seed=1"], "seed", 5, {"pretrain", "perturber", "evaluation"}),
         ([], "dpo.checkpoint_every", 5, {"control", "align"}),
         ([], "evaluation.bootstrap_samples", 9, {"evaluation"}),
         ([], "evaluation.tokenize", "intl", {*SCORED, "evaluation"}),

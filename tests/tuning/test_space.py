@@ -100,6 +100,7 @@ def test_corners_of_two_keys_must_fit_each_other() -> None:
     ("key", "reason"),
     [
         ("seed", "differ by luck"),
+        ("dpo.seed", "differ by luck"),
         ("corpus.max_frames", "share the clips"),
         ("policy.encoder.joint_dim", "the same baseline"),
         ("pretrain.lr", "the same baseline"),

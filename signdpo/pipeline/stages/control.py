@@ -57,7 +57,7 @@ class Control(Stage[ControlOutputs]):
     def reads(self, config: Config) -> Sequence[str]:
         smoothing = ("pretrain.label_smoothing",) if config.control == "dropout" else ()
         own = (f"dpo.{name}" for name in OPTIMISATION)
-        return "seed", "control", "corpus.max_frames", "policy.max_text_tokens", *own, *SCORING, *smoothing
+        return "dpo.seed", "control", "corpus.max_frames", "policy.max_text_tokens", *own, *SCORING, *smoothing
 
     def results(self, before: Results) -> dict[str, Any]:
         return {
@@ -90,6 +90,7 @@ class Control(Stage[ControlOutputs]):
                 weight=config.dpo.mle_weight or 1.0,
                 checkpoint_every=config.dpo.checkpoint_every,
                 from_zero=True,
+                seed=config.alignment_seed,
             ),
             identity={"baseline": before[Pretrain].policy_hash, **schedule.identity(store.ids)},
             total_steps=schedule.steps,

@@ -72,7 +72,7 @@ class Negatives(Stage[NegativesOutputs]):
         if config.negatives.perturber.kind == "policy":
             sampling = ("negatives.perturber.temperature", "evaluation.max_new_tokens")
         return (
-            "seed",
+            "dpo.seed",
             "corpus.max_frames",
             "corpus.shard_rows",  # donors are drawn shard by shard
             "policy.max_text_tokens",
@@ -137,7 +137,7 @@ def alignment_schedule(config: Config, store: ClipStore) -> Schedule:
         epochs=config.dpo.epochs,
         batch_size=config.dpo.batch_size,
         workers=config.resources.workers,
-        seed=config.seed,
+        seed=config.alignment_seed,
     )
 
 

@@ -129,6 +129,7 @@ def training_plan(context: RunContext, before: Results, inputs: Inputs, initial:
             choices=config.pretrain,
             precision=(config.pretrain_precision, "pretrain.precision"),
             label_smoothing=config.pretrain.label_smoothing,
+            seed=config.seed,
         ),
         identity={
             "corpus": before[Clips].content_hash,
