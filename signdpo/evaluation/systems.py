@@ -23,13 +23,19 @@ LENGTH_PENALTIES: Final = (0.6, 0.8, 1.0, 1.25, 1.6, 2.0)
 
 def systems_of(config: Config) -> tuple[str, ...]:
     """Names of the policies that a run translates with, in reading order."""
-    return (BASELINE, ALIGNED)
+    return (BASELINE, ALIGNED) if config.control == "none" else (BASELINE, CONTROL, ALIGNED)
 
 
 def policies_of(context: RunContext) -> dict[str, str]:
     """System -> folder of its policy."""
-    folders = {BASELINE: context.baseline, ALIGNED: context.aligned}
+    folders = {BASELINE: context.baseline, CONTROL: context.control, ALIGNED: context.aligned}
     return {system: folders[system] for system in systems_of(context.config)}
+
+
+def protocol_of(config: Config) -> dict[str, Any]:
+    """How a run's sentences are scored: the keywords of `signdpo.evaluation.metrics.score`."""
+    evaluation = config.evaluation
+    return {"language": config.corpus.language, "tokenize": evaluation.tokenize, "protocol": evaluation.protocol}
 
 
 def comparisons_of(systems: Sequence[str]) -> list[tuple[str, str]]:

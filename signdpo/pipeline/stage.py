@@ -89,6 +89,7 @@ class Results:
         return cast(O, self._of[stage.name])
 
     def __contains__(self, stage: type[Stage[Any]]) -> bool:
+        """Whether a stage is done: a run may be without it."""
         return stage.name in self._of
 
     def of(self, stage: type[Stage[Any]]) -> StageOutputs:

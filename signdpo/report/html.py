@@ -67,7 +67,7 @@ class ReportData:
         config: resolved configuration as YAML, folded away.
         quarantine: number of refused clips by reason.
         splits: scores on each, that of the headline first.
-        pretraining, alignment: logged rows, see `signdpo.report.curves`.
+        pretraining, control, alignment: logged rows, see `signdpo.report.curves`.
         negatives: clips to draw.
         negative_statistics: what became of the negatives of each level, as `run_statistics` tells it.
         translations: examples of the dev or test split.
@@ -80,6 +80,7 @@ class ReportData:
     quarantine: Mapping[str, int] = field(default_factory=dict)
     splits: Sequence[SplitScores] = ()
     pretraining: Sequence[Row] = ()
+    control: Sequence[Row] = ()
     alignment: Sequence[Row] = ()
     negatives: Sequence[NegativeExample] = ()
     negative_statistics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -95,6 +96,7 @@ def render(data: ReportData) -> str:
         title=data.title,
         data=data,
         pretraining=to_svg(curves_figure(data.pretraining, PRETRAINING)) if data.pretraining else "",
+        control=to_svg(curves_figure(data.control, PRETRAINING)) if data.control else "",
         alignment=to_svg(curves_figure(data.alignment, ALIGNMENT)) if data.alignment else "",
         chosen_logps=(chosen[0], chosen[-max(1, len(chosen) // 10) :].mean()) if len(chosen) > 1 else None,
         negatives=[NegativeView.of(example) for example in data.negatives],

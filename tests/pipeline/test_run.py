@@ -94,16 +94,17 @@ def test_how_negatives_came_out_is_logged_and_printed(small_run: SmallRun) -> No
 
 
 def test_scores_and_report_are_written(small_run: SmallRun) -> None:
-    for system in ("baseline", "aligned"):
+    for system in ("baseline", "control", "aligned"):
         scores = json.loads((small_run.directory / "evaluation" / f"{system}.json").read_text())
         assert set(scores) == {"dev", "test"}
         assert {"bleu1", "bleu4", "chrf", "rouge_l", "brevity_penalty", "copies", "signature"} <= set(scores["dev"])
     compared = json.loads((small_run.directory / "evaluation" / "comparison.json").read_text())
-    assert list(compared["test"]) == ["aligned - baseline"]
-    assert {"bleu4", "chrf", "content_recall", "pairs_clips"} <= set(compared["test"]["aligned - baseline"])
+    assert list(compared["test"]) == ["aligned - control", "aligned - baseline", "control - baseline"]
+    for found in compared["test"].values():
+        assert {"bleu4", "chrf", "content_recall", "pairs_clips"} <= set(found)
     pairs = [json.loads(line) for line in (small_run.directory / "translation" / "test.pairs.jsonl").open()]
     assert {pair["id"] for pair in pairs if pair["kind"] == "pairs_clips"} <= {pair["id"] for pair in pairs}
-    assert all(set(pair["margins"]) == {"baseline", "aligned"} for pair in pairs)
+    assert all(set(pair["margins"]) == {"baseline", "control", "aligned"} for pair in pairs)
     lines = (small_run.directory / "translation" / "test.aligned.txt").read_text().splitlines()
     assert len(lines) == 12
     assert "<svg" in (small_run.directory / "report.html").read_text()

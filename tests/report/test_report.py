@@ -62,6 +62,7 @@ def full_report() -> ReportData:
         quarantine={"text is empty": 2, "no confident joint": 7},
         splits=[three_systems(), three_systems("dev")],
         pretraining=logged_rows(),
+        control=logged_rows(),
         alignment=logged_rows(),
         negatives=[negative_example()],
         negative_statistics={

@@ -17,7 +17,7 @@ from signdpo.evaluation.significance import (
     estimate,
     measure_translations,
 )
-from signdpo.evaluation.systems import comparisons_of, name_of, systems_of
+from signdpo.evaluation.systems import comparisons_of, name_of, protocol_of, systems_of
 from signdpo.evaluation.training_sentences import TrainingSentences
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.clips import Clips
@@ -25,7 +25,6 @@ from signdpo.pipeline.stages.translation import (
     PROTOCOL,
     REFERENCES,
     Translation,
-    protocol_of,
     read_pairs,
     read_sentences,
 )

@@ -14,8 +14,9 @@ from signdpo.data.clips import read_clips, read_quarantine
 from signdpo.evaluation.systems import systems_of
 from signdpo.monitoring.drift import REMEDY, REPORTS
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
-from signdpo.pipeline.stages.align import Align
+from signdpo.pipeline.stages.align import Align, AlignOutputs
 from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.control import Control, ControlOutputs
 from signdpo.pipeline.stages.evaluation import Evaluation
 from signdpo.pipeline.stages.perturber import Perturber
 from signdpo.pipeline.stages.pretrain import Pretrain
@@ -50,7 +51,7 @@ class Report(Stage[ReportOutputs]):
 
     name = "report"
     outputs = ReportOutputs
-    builds_on = (Clips, Pretrain, Perturber, Align, Translation, Evaluation)
+    builds_on = (Clips, Pretrain, Control, Perturber, Align, Translation, Evaluation)
 
     def purpose(self, config: Config) -> str:
         return "report.html"
@@ -75,6 +76,7 @@ class Report(Stage[ReportOutputs]):
             quarantine=Counter(record.reason for record in read_quarantine(context.clips)),
             splits=_splits(before),
             pretraining=read_metrics(context.path(Pretrain.name, "metrics.jsonl")),
+            control=read_metrics(context.path(Control.name, "metrics.jsonl")) if Control in before else [],
             alignment=alignment,
             negatives=negative_examples(context, before[Pretrain].policy_hash, count=PICTURED_CLIPS),
             negative_statistics={
@@ -125,12 +127,17 @@ def _facts(context: RunContext, before: Results) -> dict[str, str]:
         "clips": ", ".join(f"{count} {split}" for split, count in clips.clips.items()),
         "refused": str(clips.quarantined),
         "reference policy": before[Pretrain].policy_hash,
-        "aligned policy": before[Align].policy_hash,
-        "aligned at step": str(before[Align].step),
+        **({"control policy": _policy(before[Control])} if Control in before else {}),
+        "aligned policy": _policy(before[Align]),
         **({"perturber pairs": str(before[Perturber].pairs)} if Perturber in before else {}),
         "seed": str(context.config.seed),
         "length penalty": ", ".join(f"{system} {value:g}" for system, value in penalties.items()) + tuned,
     }
+
+
+def _policy(trained: ControlOutputs | AlignOutputs) -> str:
+    """A policy's hash and the step it is of; step 0 is the baseline, where dev found nothing better."""
+    return f"{trained.policy_hash}, " + (f"step {trained.step}" if trained.step else "the baseline, kept")
 
 
 def _splits(before: Results) -> list[SplitScores]:

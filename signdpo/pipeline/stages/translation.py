@@ -18,7 +18,14 @@ from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
 from signdpo.evaluation.foils import Foils, foils_of
 from signdpo.evaluation.minimal_pairs import pair_lines
-from signdpo.evaluation.systems import candidate_penalties, choose_penalty, column_of, policies_of, systems_of
+from signdpo.evaluation.systems import (
+    candidate_penalties,
+    choose_penalty,
+    column_of,
+    policies_of,
+    protocol_of,
+    systems_of,
+)
 from signdpo.evaluation.training_sentences import TrainingSentences
 from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
@@ -26,6 +33,7 @@ from signdpo.pipeline.actors import Translate
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.align import Align
 from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.control import Control
 from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.run_context import RunContext
 from signdpo.storage.files import read_text, write_text
@@ -61,7 +69,7 @@ class Translation(Stage[TranslationOutputs]):
 
     name = "translation"
     outputs = TranslationOutputs
-    builds_on = (Clips, Pretrain, Align)
+    builds_on = (Clips, Pretrain, Control, Align)
 
     def purpose(self, config: Config) -> str:
         tuned = ", length tuned on dev" if config.evaluation.length_penalty == TUNE else ""
@@ -79,9 +87,11 @@ class Translation(Stage[TranslationOutputs]):
         )
 
     def results(self, before: Results) -> dict[str, Any]:
+        control = {"control.policy_hash": before[Control].policy_hash} if Control in before else {}
         return {
             "clips.content_hash": before[Clips].content_hash,
             "pretrain.policy_hash": before[Pretrain].policy_hash,
+            **control,
             "align.policy_hash": before[Align].policy_hash,
         }
 
@@ -113,12 +123,6 @@ class Translation(Stage[TranslationOutputs]):
             write_text(context.path(self.name, name), content)
         digest = hashlib.sha256(json.dumps(files, sort_keys=True).encode())
         return TranslationOutputs(content_hash=digest.hexdigest()[:16], length_penalties=chosen)
-
-
-def protocol_of(config: Config) -> dict[str, Any]:
-    """How a run's sentences are scored: the keywords of `signdpo.evaluation.metrics.score`."""
-    evaluation = config.evaluation
-    return {"language": config.corpus.language, "tokenize": evaluation.tokenize, "protocol": evaluation.protocol}
 
 
 def translate(
