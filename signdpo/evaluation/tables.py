@@ -9,38 +9,35 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
+from signdpo.evaluation.judgement import Judgement
 from signdpo.evaluation.significance import PairedBootstrap
 from signdpo.evaluation.systems import CONTROL
 from signdpo.report.scores import LENGTH, MEANING, NO_CONTROL, QUALITY, SCORES, SPLITS, Score, p_value
 
-Scored = Mapping[str, Mapping[str, Mapping[str, Any]]]  # split -> system -> score -> its value
-Compared = Mapping[str, Mapping[str, Mapping[str, PairedBootstrap]]]  # split -> two systems -> score -> difference
 
-
-def show_systems(console: Console, scored: Scored, compared: Compared, length_penalties: Mapping[str, float]) -> None:
+def show_systems(console: Console, found: Mapping[str, Judgement], length_penalties: Mapping[str, float]) -> None:
     """Tables of all splits, the one of the headline first.
 
     Args:
         console: where a person reads.
-        scored: scores of the systems.
-        compared: their differences, the headline first.
+        found: split -> scores of the systems, and their differences, the headline first.
         length_penalties: system -> exponent that its beams were ranked with.
     """
-    splits = [split for split in SPLITS if split in scored]
+    splits = [split for split in SPLITS if split in found]
     for split in splits:
         whole = split == splits[0]
         console.print(f"\nBeam search on {SPLITS[split]}", style="bold", markup=False)
         for columns in (QUALITY, LENGTH, MEANING) if whole else (QUALITY,):
-            _show_scores(console, scored[split], columns)
-        _show_differences(console, compared[split], SCORES if whole else QUALITY)
-    systems = scored[splits[0]]
-    samples = next(iter(next(iter(compared[splits[0]].values())).values())).samples
+            _show_scores(console, found[split].by_system(), columns)
+        _show_differences(console, found[split].comparison, SCORES if whole else QUALITY)
+    first = found[splits[0]]
+    samples = next(iter(next(iter(first.comparison.values())).values())).samples
     told = [f"95 % intervals and p: paired bootstrap, {samples} samples"]
     if any(penalty != 1.0 for penalty in length_penalties.values()):
         told += ["length penalty: " + ", ".join(f"{system} {value:g}" for system, value in length_penalties.items())]
-    for line in (*told, next(iter(systems.values()))["signature"]):
+    for line in (*told, next(iter(first.scores.values())).signature):
         console.print(line, style="dim", markup=False)
-    if CONTROL not in systems:
+    if CONTROL not in first.scores:
         console.print(NO_CONTROL, style="yellow", markup=False)
 
 

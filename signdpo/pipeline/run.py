@@ -117,8 +117,7 @@ def show_plan(context: RunContext, planned: Sequence[Planned], needed: Sequence[
 
 def show_comparison(context: RunContext, outputs: Results) -> None:
     """The systems beside each other, and what differs."""
-    found = outputs[Evaluation]
-    show_systems(context.console, found.scored(), found.comparison, outputs[Translation].length_penalties)
+    show_systems(context.console, outputs[Evaluation].splits, outputs[Translation].length_penalties)
 
 
 def show_places(context: RunContext, outputs: Results) -> None:

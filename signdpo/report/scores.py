@@ -38,11 +38,11 @@ LENGTH: Final = {
     "brevity_penalty": Score("brevity penalty", digits=3),
     "length_ratio": Score("length ratio", digits=3),
     "loop_rate": Score("loops", percent=True, digits=1),
-    "copies": Score("training sentences", percent=True, digits=1),
+    "copies": Score("training copies", percent=True, digits=1),
 }
 MEANING: Final = {
-    "content_precision": Score("content words, precision", percent=True, digits=1),
-    "content_recall": Score("content words, recall", percent=True, digits=1),
+    "content_precision": Score("content precision", percent=True, digits=1),
+    "content_recall": Score("content recall", percent=True, digits=1),
     "pairs_words": Score("pairs: words", percent=True, digits=1),
     "pairs_signs": Score("pairs: signs", percent=True, digits=1),
     "pairs_clips": Score("pairs: clips", percent=True, digits=1),

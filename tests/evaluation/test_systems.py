@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from io import StringIO
 
 import pytest
 from rich.console import Console
 
 from signdpo.config import Config, ConfigError, load_config
-from signdpo.evaluation.significance import compare, estimate, measure_translations
-from signdpo.evaluation.systems import candidate_penalties, choose_penalty, comparisons_of, name_of
+from signdpo.evaluation.judgement import Judgement, SplitTranslations
+from signdpo.evaluation.systems import candidate_penalties, choose_penalty, comparisons_of, name_of, systems_of
 from signdpo.evaluation.tables import show_systems
+from signdpo.evaluation.training_sentences import TrainingSentences
 from signdpo.report.scores import NO_CONTROL
 
 
@@ -51,16 +53,35 @@ def test_what_cannot_be_evaluated_is_refused(overrides: list[str], message: str)
         load_config(None, overrides)
 
 
-def shown(*systems: str, width: int = 80) -> str:
-    """What a terminal shows of systems that say the same."""
+RIGHT = {"kind": "pairs_words", "foil": "", "margins": dict.fromkeys(systems_of(Config()), 1.0)}
+PAIRS = "".join(json.dumps({"id": clip, **RIGHT}) + "\n" for clip in "ab")
+
+
+def judged(*systems: str) -> Judgement:
+    """What is found of systems that say the same, one of two sentences right, and get all minimal pairs right."""
     references = ["we go to school today", "you see a friend at home"]
-    measured = measure_translations(references, references, language="en")
-    values = {name: each.value for name, each in estimate(measured, samples=10).items()}
-    scored = {name: {**values, "loop_rate": 0.25, "signature": "tok:13a"} for name in systems}
-    compared = {name_of(pair): compare([(measured, measured)], samples=10) for pair in comparisons_of(systems)}
+    said = [references[0], "go go go go go"]
+    split = SplitTranslations(["a", "b"], references, dict.fromkeys(systems, said), PAIRS)
+    return Judgement.of(split, TrainingSentences.of(said), samples=10, seed=1, language="en")
+
+
+def shown(*systems: str, width: int = 80) -> str:
+    """What a terminal shows of them."""
     console = Console(file=StringIO(), width=width)
-    show_systems(console, {"dev": scored, "test": scored}, {"dev": compared, "test": compared}, {systems[0]: 1.6})
+    show_systems(console, dict.fromkeys(("dev", "test"), judged(*systems)), {systems[0]: 1.6})
     return console.file.getvalue()  # type: ignore[attr-defined, no-any-return]
+
+
+def test_a_judgement_has_all_scores_of_each_system_and_of_each_comparison() -> None:
+    found = judged("baseline", "control", "aligned")
+    scores = found.by_system()["control"]
+    assert scores["exact"] == scores["loop_rate"] == 0.5
+    assert (scores["copies"], scores["pairs_words"]) == (1.0, 1.0)
+    assert scores["intervals"]["pairs_words"] == [1.0, 1.0]
+    assert list(found.comparison) == ["aligned - control", "aligned - baseline", "control - baseline"]
+    for tests in found.comparison.values():
+        assert tests.keys() == scores["intervals"].keys()
+        assert {test.delta for test in tests.values()} == {0.0}
 
 
 def test_the_terminal_shows_test_first_and_marks_dev() -> None:
@@ -69,7 +90,7 @@ def test_the_terminal_shows_test_first_and_marks_dev() -> None:
     assert text.index("aligned - control") < text.index("aligned - baseline") < text.index("control - baseline")
     assert "+0.00 to +0.00" in text
     assert "1.000" in text  # p
-    assert "25.0 %" in text
+    assert "50.0 %" in text  # loops
     assert "length penalty: baseline 1.6" in text
     assert NO_CONTROL not in text
 

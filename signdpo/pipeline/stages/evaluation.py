@@ -7,27 +7,12 @@ from typing import Any
 
 from signdpo.config import Config
 from signdpo.data.clips import read_clips
-from signdpo.evaluation.metrics import Scores, score
-from signdpo.evaluation.minimal_pairs import measure_pairs
-from signdpo.evaluation.significance import (
-    Estimate,
-    Measurement,
-    PairedBootstrap,
-    compare,
-    estimate,
-    measure_translations,
-)
-from signdpo.evaluation.systems import comparisons_of, name_of, protocol_of, systems_of
+from signdpo.evaluation.judgement import Judgement
+from signdpo.evaluation.systems import comparisons_of, protocol_of, systems_of
 from signdpo.evaluation.training_sentences import TrainingSentences
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.clips import Clips
-from signdpo.pipeline.stages.translation import (
-    PROTOCOL,
-    REFERENCES,
-    Translation,
-    read_pairs,
-    read_sentences,
-)
+from signdpo.pipeline.stages.translation import PROTOCOL, Translation, read_split
 from signdpo.run_context import RunContext
 from signdpo.storage.files import write_json
 
@@ -36,24 +21,10 @@ class EvaluationOutputs(StageOutputs):
     """The scores.
 
     Args:
-        results: system -> split -> its scores.
-        estimates: system -> split -> score that was resampled -> it and its interval.
-        comparison: split -> the two systems, the headline first -> score that was resampled -> their difference.
+        splits: split -> what was found on it.
     """
 
-    results: dict[str, dict[str, Scores]]
-    estimates: dict[str, dict[str, dict[str, Estimate]]]
-    comparison: dict[str, dict[str, dict[str, PairedBootstrap]]]
-
-    def scored(self) -> dict[str, dict[str, dict[str, Any]]]:
-        """Split -> system -> all its scores by name, and the `intervals` of those that were resampled."""
-        found: dict[str, dict[str, dict[str, Any]]] = {split: {} for split in self.comparison}
-        for system, splits in self.estimates.items():
-            for split, estimates in splits.items():
-                values = {name: each.value for name, each in estimates.items()}
-                intervals = {name: [each.confidence_low, each.confidence_high] for name, each in estimates.items()}
-                found[split][system] = values | self.results[system][split].to_dict() | {"intervals": intervals}
-        return found
+    splits: dict[str, Judgement]
 
 
 class Evaluation(Stage[EvaluationOutputs]):
@@ -77,33 +48,17 @@ class Evaluation(Stage[EvaluationOutputs]):
         }
 
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> EvaluationOutputs:
-        config, how = context.config, protocol_of(context.config)
-        resampling = {"samples": config.evaluation.bootstrap_samples, "seed": config.seed}
-        systems = systems_of(config)
+        config = context.config
+        how = protocol_of(config) | {"samples": config.evaluation.bootstrap_samples, "seed": config.seed}
         training = TrainingSentences.of(read_clips(context.clips, "train", columns=["text"]).column("text").to_pylist())
-        results: dict[str, dict[str, Scores]] = {system: {} for system in systems}
-        estimates: dict[str, dict[str, dict[str, Estimate]]] = {system: {} for system in systems}
-        comparison: dict[str, dict[str, dict[str, PairedBootstrap]]] = {}
+        found: dict[str, Judgement] = {}
         for split in config.evaluation.splits:
-            references = read_sentences(context, split, REFERENCES)
-            ids = read_clips(context.clips, split, columns=["id"]).column("id").to_pylist()
-            pairs = read_pairs(context, split)
-            measured: dict[str, dict[str, Measurement]] = {}
-            for system in systems:
-                hypotheses = read_sentences(context, split, system)
-                results[system][split] = score(hypotheses, references, **how)
-                measured[system] = measure_translations(hypotheses, references, **how)
-                measured[system] |= training.measure(hypotheses, references) | measure_pairs(pairs, ids, system)
-                estimates[system][split] = estimate(measured[system], **resampling)
-            comparison[split] = {
-                name_of((first, second)): compare([(measured[first], measured[second])], **resampling)
-                for first, second in comparisons_of(systems)
-            }
-        outputs = EvaluationOutputs(results=results, estimates=estimates, comparison=comparison)
-        for system in systems:
-            write_json(
-                context.path(self.name, f"{system}.json"),
-                {split: scored[system] for split, scored in outputs.scored().items()},
-            )
-        write_json(context.path(self.name, "comparison.json"), outputs.model_dump(mode="json")["comparison"])
+            found[split] = Judgement.of(read_split(context, split), training, **how)
+        for system in systems_of(config):
+            scores = {split: judged.by_system()[system] for split, judged in found.items()}
+            write_json(context.path(self.name, f"{system}.json"), scores)
+        outputs = EvaluationOutputs(splits=found)
+        written = outputs.model_dump(mode="json")["splits"]
+        comparison = {split: judged["comparison"] for split, judged in written.items()}
+        write_json(context.path(self.name, "comparison.json"), comparison)
         return outputs

@@ -10,8 +10,7 @@ import numpy as np
 
 from signdpo.config import Config
 from signdpo.config.evaluation import TUNE
-from signdpo.data.clips import read_clips, read_quarantine
-from signdpo.evaluation.systems import systems_of
+from signdpo.data.clips import read_quarantine
 from signdpo.monitoring.drift import REMEDY, REPORTS
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.align import Align, AlignOutputs
@@ -20,7 +19,7 @@ from signdpo.pipeline.stages.control import Control, ControlOutputs
 from signdpo.pipeline.stages.evaluation import Evaluation
 from signdpo.pipeline.stages.perturber import Perturber
 from signdpo.pipeline.stages.pretrain import Pretrain
-from signdpo.pipeline.stages.translation import REFERENCES, Translation, read_sentences
+from signdpo.pipeline.stages.translation import Translation, read_split
 from signdpo.report.scores import SPLITS
 from signdpo.run_context import RunContext
 from signdpo.storage.files import write_text
@@ -106,12 +105,10 @@ def examples(context: RunContext, count: int) -> list[TranslationExample]:
     """Dev sentences on which the systems differ, then others, evenly spaced from short clips to long ones."""
     from signdpo.report.html import TranslationExample
 
-    ids = read_clips(context.clips, "dev", columns=["id"]).column("id").to_pylist()
-    references = read_sentences(context, "dev", REFERENCES)
-    said = {system: read_sentences(context, "dev", system) for system in systems_of(context.config)}
+    dev = read_split(context, "dev")
     rows = [
-        TranslationExample(clip, reference, dict(zip(said, sentences, strict=True)))
-        for clip, reference, *sentences in zip(ids, references, *said.values(), strict=True)
+        TranslationExample(clip, reference, dict(zip(dev.hypotheses, sentences, strict=True)))
+        for clip, reference, *sentences in zip(dev.ids, dev.references, *dev.hypotheses.values(), strict=True)
     ]
     differing = [row for row in rows if len(set(row.hypotheses.values())) > 1]
     agreeing = [row for row in rows if row not in differing]
@@ -143,18 +140,17 @@ def _policy(trained: ControlOutputs | AlignOutputs) -> str:
 def _splits(before: Results) -> list[SplitScores]:
     from signdpo.report.html import SplitScores
 
-    evaluation = before[Evaluation]
-    scored = evaluation.scored()
+    found = before[Evaluation].splits
     return [
         SplitScores(
             split=split,
             sentences=before[Clips].clips[split],
-            systems=scored[split],
+            systems=found[split].by_system(),
             differences={
                 name: {key: test.to_dict() for key, test in tests.items()}
-                for name, tests in evaluation.comparison[split].items()
+                for name, tests in found[split].comparison.items()
             },
         )
         for split in SPLITS
-        if split in scored
+        if split in found
     ]

@@ -17,6 +17,7 @@ from signdpo.data.clips import read_clips
 from signdpo.data.schedule import Schedule
 from signdpo.data.stream import ClipStore
 from signdpo.evaluation.foils import Foils, foils_of
+from signdpo.evaluation.judgement import SplitTranslations
 from signdpo.evaluation.minimal_pairs import pair_lines
 from signdpo.evaluation.systems import (
     candidate_penalties,
@@ -165,9 +166,14 @@ def read_sentences(context: RunContext, split: str, name: str) -> list[str]:
     return read_text(context.path(Translation.name, f"{split}.{name}.txt")).removesuffix("\n").split("\n")
 
 
-def read_pairs(context: RunContext, split: str) -> str:
-    """The lines of the minimal pairs of a split."""
-    return read_text(context.path(Translation.name, f"{split}.{PAIRS}"))
+def read_split(context: RunContext, split: str) -> SplitTranslations:
+    """All that the stage left of a split."""
+    return SplitTranslations(
+        ids=read_clips(context.clips, split, columns=["id"]).column("id").to_pylist(),
+        references=read_sentences(context, split, REFERENCES),
+        hypotheses={system: read_sentences(context, split, system) for system in systems_of(context.config)},
+        pairs=read_text(context.path(Translation.name, f"{split}.{PAIRS}")),
+    )
 
 
 def _chosen(context: RunContext, system: str, dev: Sequence[Mapping[str, Any]]) -> float:
