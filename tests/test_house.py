@@ -21,6 +21,7 @@ FLOORS = (
     {"evaluation"},
     {"training"},
     {"pipeline"},
+    {"replicas"},
     {"tuning"},
     {"ablations", "benchmarks"},
 )

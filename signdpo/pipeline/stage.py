@@ -82,8 +82,8 @@ def _hash(content: Any) -> str:
 class Results:
     """Outputs of the stages that are done, by their class: `results[Clips].content_hash`."""
 
-    def __init__(self) -> None:
-        self._of: dict[str, StageOutputs] = {}
+    def __init__(self, before: Results | None = None) -> None:
+        self._of: dict[str, StageOutputs] = {} if before is None else dict(before._of)
 
     def __getitem__(self, stage: type[Stage[O]]) -> O:
         return cast(O, self._of[stage.name])
@@ -98,6 +98,12 @@ class Results:
 
     def add(self, stage: Stage[O], outputs: O) -> None:
         self._of[stage.name] = outputs
+
+    def extended(self, stage: Stage[O], outputs: O) -> Results:
+        """These and those of one more stage."""
+        results = Results(self)
+        results.add(stage, outputs)
+        return results
 
 
 class Stage(ABC, Generic[O]):
@@ -279,9 +285,9 @@ def differences(then: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
     return [f"{name} changed: {then.get(name)} -> {now.get(name)}" for name in differing(then, now)]
 
 
-def run_stages(context: RunContext, stages: Iterable[Stage[Any]]) -> Results:
-    """Run what is not up to date, in order."""
-    before = Results()
+def run_stages(context: RunContext, stages: Iterable[Stage[Any]], before: Results | None = None) -> Results:
+    """Run what is not up to date, in order; `before`: outputs of the stages before these."""
+    before = Results(before)
     for stage in stages:
         outputs = finished(context, stage, before)
         before.add(stage, run_stage(context, stage, before) if outputs is None else outputs)

@@ -99,8 +99,12 @@ class Translation(Stage[TranslationOutputs]):
     def demands(self, config: Config) -> list[Demand]:
         return [Demand(self.name, (generators(config.resources), DATA_TASK))]
 
+    def policies(self, context: RunContext) -> dict[str, str]:
+        """System -> folder of its policy."""
+        return policies_of(context)
+
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> TranslationOutputs:
-        config, policies, splits = context.config, policies_of(context), context.config.evaluation.splits
+        config, policies, splits = context.config, self.policies(context), context.config.evaluation.splits
         clips = {split: read_clips(context.clips, split, columns=["id", "text"]).to_pylist() for split in splits}
         training = TrainingSentences.of(read_clips(context.clips, "train", columns=["text"]).column("text").to_pylist())
         signs = neighbouring_words() if config.corpus.kind == "synthetic" else []
@@ -166,12 +170,13 @@ def read_sentences(context: RunContext, split: str, name: str) -> list[str]:
     return read_text(context.path(Translation.name, f"{split}.{name}.txt")).removesuffix("\n").split("\n")
 
 
-def read_split(context: RunContext, split: str) -> SplitTranslations:
-    """All that the stage left of a split."""
+def read_split(context: RunContext, split: str, systems: Sequence[str] | None = None) -> SplitTranslations:
+    """All that the stage left of a split: of the systems of the run, unless others are named."""
+    systems = systems_of(context.config) if systems is None else systems
     return SplitTranslations(
         ids=read_clips(context.clips, split, columns=["id"]).column("id").to_pylist(),
         references=read_sentences(context, split, REFERENCES),
-        hypotheses={system: read_sentences(context, split, system) for system in systems_of(context.config)},
+        hypotheses={system: read_sentences(context, split, system) for system in systems},
         pairs=read_text(context.path(Translation.name, f"{split}.{PAIRS}")),
     )
 
