@@ -1,4 +1,4 @@
-"""The five preference levels, in the order in which rows and batches carry them."""
+"""The preference levels, in the order in which rows and batches carry them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ class Level:
 
     Args:
         name: key of the level.
-        perturbs: the side of the pair that is made wrong, the clip's skeleton or its sentence.
+        perturbs: the side of the pair that is made wrong, the clip's skeleton or its sentence; both: signs of the clip
+            are exchanged and with them their words, so that the new sentence is right and the old one wrong.
         axis: what the operations of a skeleton level disturb: where joints are, or when.
         scope: the part of the clip that they may touch: all of it, or only where its meaning is.
         colour: of the level in figures. Okabe and Ito's, which colour-blind readers tell apart; all stand out from
@@ -20,7 +21,7 @@ class Level:
     """
 
     name: str
-    perturbs: Literal["skeleton", "sentence"]
+    perturbs: Literal["skeleton", "sentence", "both"]
     axis: Literal["space", "time"] | None
     scope: Literal["global", "local"] | None
     colour: str
@@ -34,7 +35,10 @@ BY_NAME: Final = {
         Level("temporal_global", "skeleton", "time", "global", "#d55e00"),
         Level("temporal_local", "skeleton", "time", "local", "#e69f00"),
         Level("language", "sentence", None, None, "#009e73"),
+        Level("counterfactual", "both", None, None, "#cc79a7"),
     )
 }
+LANGUAGE: Final = "language"
+COUNTERFACTUAL: Final = "counterfactual"
 LEVELS: Final = tuple(BY_NAME)
 SKELETON_LEVELS: Final = tuple(name for name, level in BY_NAME.items() if level.perturbs == "skeleton")

@@ -72,6 +72,10 @@ class RunContext:
         return self.path("perturber", "model")
 
     @property
+    def segments(self) -> str:
+        return self.path("segments")
+
+    @property
     def control(self) -> str:
         """The baseline after as many steps of plain likelihood."""
         return self.path("control", "policy")

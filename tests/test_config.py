@@ -51,9 +51,12 @@ def test_levels_of_weight_0_and_those_left_out_are_not_among_the_levels() -> Non
         "temporal_global",
         "temporal_local",
         "language",
+        "counterfactual",
     )
-    assert DpoConfig(weights={"language": 0.3, "spatial_global": 1.0}).levels == ("spatial_global", "language")
-    assert DpoConfig(weights={}).levels == ()
+    two = {"language": 0.3, "spatial_global": 1.0}
+    assert DpoConfig(weights=two).levels == ("spatial_global", "language", "counterfactual")
+    assert DpoConfig(weights=two, counterfactual_mle_weight=0.0).levels == ("spatial_global", "language")
+    assert DpoConfig(weights={}, counterfactual_mle_weight=0.0).levels == ()
 
 
 def test_corpus_on_disk_needs_a_root() -> None:
@@ -80,7 +83,7 @@ def test_levels_that_are_taught_must_be_made() -> None:
     with pytest.raises(ConfigError, match=r"levels names langage, which is none: did you mean language\?"):
         load_config(None, ["negatives.levels=[langage]"])
     more = load_config(None, ["dpo.weights.language=0", f"negatives.levels={list(reversed(LEVELS))}"])
-    assert (more.made_levels, more.dpo.levels) == (LEVELS, LEVELS[:-1])
+    assert (more.made_levels, more.dpo.levels) == (LEVELS, tuple(level for level in LEVELS if level != "language"))
 
 
 def test_random_frames_need_frames_to_draw_from() -> None:

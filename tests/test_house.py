@@ -17,6 +17,7 @@ FLOORS = (
     {"cluster", "dpo", "models", "report", "run_context"},
     {"monitoring"},
     {"data"},
+    {"counterfactuals"},
     {"corpora", "negatives"},
     {"evaluation"},
     {"training"},
@@ -76,8 +77,9 @@ def test_no_room_and_no_file_holds_too_much() -> None:
     rooms: dict[str, int] = {}
     for file, count in lines.items():
         inside = file.relative_to(PACKAGE).parts
-        # The embedded language is a room in a room.
-        room = "/".join(inside[:2]) if inside[:2] == ("corpora", "synthetic") else inside[0]
+        # The embedded language is a room in a room, and so are the stages.
+        own = inside[:2] in (("corpora", "synthetic"), ("pipeline", "stages"))
+        room = "/".join(inside[:2]) if own else inside[0]
         rooms[room] = rooms.get(room, 0) + count
     assert {room: count for room, count in rooms.items() if count > MOST_LINES_OF_A_ROOM} == {}
 

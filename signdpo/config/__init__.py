@@ -12,6 +12,7 @@ from signdpo.config.extensions import look_up
 from signdpo.config.loading import ConfigError, lay_over, load_config, parse_config, parse_section, read_mapping
 from signdpo.config.negatives import (
     BandConfig,
+    CounterfactualConfig,
     Guidance,
     HardnessConfig,
     NegativesConfig,
@@ -28,6 +29,7 @@ __all__ = [
     "Config",
     "ConfigError",
     "CorpusConfig",
+    "CounterfactualConfig",
     "DpoConfig",
     "EncoderConfig",
     "EvaluationConfig",

@@ -10,9 +10,9 @@ from signdpo.config.base import Count, NonNegative, Section, Share
 
 
 class SyntheticConfig(Section):
-    train_clips: Count = 2400
-    dev_clips: Count = 200
-    test_clips: Count = 400
+    train_clips: Count = 800
+    dev_clips: Count = 500
+    test_clips: Count = 1000
     signers: Count = 8
     noise: NonNegative = 1.0
     seed: int = 7

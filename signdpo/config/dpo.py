@@ -8,29 +8,32 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from signdpo.config.base import Count, NonNegative, Positive, Precision, Section, did_you_mean
-from signdpo.levels import LEVELS
+from signdpo.levels import COUNTERFACTUAL, LEVELS
 
 
 class DpoConfig(Section):
     seed: int | None = Field(default=None, ge=0)
-    epochs: Count = 1
+    epochs: Count = 4
     batch_size: Count = 32
     loss: str = "sigmoid"
     beta: Positive = 1.0
-    betas: Mapping[str, Positive] = {"language": 0.1}
+    betas: Mapping[str, Positive] = {"language": 0.1, "counterfactual": 0.3}
     weights: Mapping[str, NonNegative] = {
-        "spatial_global": 0.1,
-        "spatial_local": 0.1,
-        "temporal_global": 0.1,
-        "temporal_local": 0.1,
-        "language": 0.3,
+        "spatial_global": 0.005,
+        "spatial_local": 0.005,
+        "temporal_global": 0.005,
+        "temporal_local": 0.005,
+        "language": 0.03,
+        "counterfactual": 0.03,
     }
     mle_weight: NonNegative = 1.0
+    counterfactual_mle_weight: NonNegative = 1.0
     anchor_weight: NonNegative = 0.0
     label_smoothing: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     length_normalize: bool = False
     precision: Precision = "float32"
-    lr: Positive = 1e-4
+    dropout: bool = True
+    lr: Positive = 1e-3
     warmup_steps: int = Field(default=10, ge=0)
     weight_decay: NonNegative = 0.0
     clip_grad_norm: Positive = 1.0
@@ -48,7 +51,9 @@ class DpoConfig(Section):
     @property
     def levels(self) -> tuple[str, ...]:
         """The levels of a weight above 0, in their order: no other is made, scored or trained on."""
-        return tuple(level for level in LEVELS if self.weight_of(level) > 0)
+        weights = {level: self.weight_of(level) for level in LEVELS}
+        weights[COUNTERFACTUAL] += self.counterfactual_mle_weight
+        return tuple(level for level, weight in weights.items() if weight > 0)
 
     def beta_of(self, level: str) -> float:
         return self.betas.get(level, self.beta)

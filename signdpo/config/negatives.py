@@ -83,6 +83,14 @@ class HardnessConfig(Section):
     harden: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.0
 
 
+class CounterfactualConfig(Section):
+    frames: Count = 8
+    min_mass: Share = 0.45
+    donors: Count = 16
+    exchanges: Count = 3
+    min_logp: float = -1.0
+
+
 class NegativesConfig(Section):
     mode: Literal["stream", "cached"] = "stream"
     cache: str | None = None
@@ -129,6 +137,7 @@ class NegativesConfig(Section):
     hardness: HardnessConfig = HardnessConfig()
     guidance: Guidance = "attention"
     salience: SalienceConfig = SalienceConfig()
+    counterfactual: CounterfactualConfig = CounterfactualConfig()
     perturber: PerturberConfig = PerturberConfig()
 
     @model_validator(mode="after")

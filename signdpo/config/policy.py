@@ -62,7 +62,8 @@ class PolicyConfig(Section):
 
 
 class PretrainConfig(Section):
-    epochs: Count = 6
+    epochs: Count = 50
+    score_every: Count = 10
     batch_size: Count = 32
     lr: Positive = 2e-3
     warmup_steps: int = Field(default=60, ge=0)

@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from signdpo.data.rows import clips_of
-from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.data.rows import clips_of, keypoints_of
+from signdpo.levels import COUNTERFACTUAL, LEVELS, SKELETON_LEVELS
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,9 @@ class PreferenceBatch(ClipBatch):
 
     Args:
         rejected_texts: the rejected sentences; empty where none was found.
+        counterfactual_clips: `(frames_i, 69, 3)` float32 of each row whose counterfactual is valid.
+        counterfactual_texts: their sentences, preferred there to those of `texts`.
+        reference_counterfactual: their log-probabilities under the reference.
         rejected_clips: skeleton level -> clips of the same lengths.
         reference_chosen: `(batch,)` float32 log-probabilities of the chosen pairs under the reference, in nats.
         reference_rejected: level -> `(batch,)` float32, those of the rejected pairs.
@@ -73,6 +76,9 @@ class PreferenceBatch(ClipBatch):
     """
 
     rejected_texts: list[str]
+    counterfactual_clips: list[np.ndarray]
+    counterfactual_texts: list[str]
+    reference_counterfactual: np.ndarray
     rejected_clips: Mapping[str, list[np.ndarray]]
     reference_chosen: np.ndarray
     reference_rejected: Mapping[str, np.ndarray]
@@ -98,8 +104,8 @@ class PreferenceBatch(ClipBatch):
         logps = np.stack(columns["reference_logps"])  # (batch, 6)
         if levels is None:
             levels = [level for level in SKELETON_LEVELS if len(columns[f"keypoints_{level}"][0])]
-            unscored = np.isnan(logps[:, -1]) & ~np.isnan(logps[:, 0])
-            levels += [level for level in LEVELS if level not in SKELETON_LEVELS and not unscored.any()]
+            others = [level for level in LEVELS if level not in SKELETON_LEVELS]
+            levels += [level for level in others if not np.isnan(logps[:, 1 + LEVELS.index(level)]).all()]
         skeletons = [level for level in SKELETON_LEVELS if level in levels]
 
         def by_level(known: Sequence[str], rows: Any) -> dict[str, np.ndarray]:
@@ -107,14 +113,19 @@ class PreferenceBatch(ClipBatch):
             table = zip(known, np.stack(rows).T, strict=True)
             return {level: column for level, column in table if level in levels}
 
+        valid = by_level(LEVELS, columns["valid"])
+        there = np.flatnonzero(valid.get(COUNTERFACTUAL, np.zeros(0, dtype=bool)))
         return cls(
             **cls._own_columns(columns),
             rejected_texts=_texts(columns["rejected_text"]),
+            counterfactual_clips=[keypoints_of(columns["keypoints_counterfactual"][row]) for row in there],
+            counterfactual_texts=[str(columns["text_counterfactual"][row]) for row in there],
+            reference_counterfactual=np.asarray(columns["reference_counterfactual"])[there],
             rejected_clips={level: clips_of(columns, f"keypoints_{level}") for level in skeletons},
             reference_chosen=logps[:, 0],
             reference_rejected=by_level(LEVELS, logps[:, 1:]),
             reference_margins=by_level(LEVELS, columns["reference_margins"]),
-            valid=by_level(LEVELS, columns["valid"]),
+            valid=valid,
             operations={
                 level: _texts(row[SKELETON_LEVELS.index(level)] for row in columns["operations"]) for level in skeletons
             },

@@ -42,9 +42,12 @@ PREFERENCE_SCHEMA: Final = pa.schema(
         ("step", pa.int64()),  # update that the row is for, from 0 over all epochs
         *((f"keypoints_{level}", KEYPOINTS) for level in SKELETON_LEVELS),  # of the non-preferred clips, as many
         ("rejected_text", pa.string()),  # the non-preferred sentence; empty if none was found
-        ("reference_logps", pa.list_(pa.float32())),  # (6,) log r in nats a sentence: chosen, then `LEVELS`
-        ("reference_margins", pa.list_(pa.float32())),  # (5,) log r(chosen) - log r(rejected) of `LEVELS`, as decided
-        ("valid", pa.list_(pa.bool_())),  # (5,) of `LEVELS`: False masks the level in the loss
+        ("keypoints_counterfactual", KEYPOINTS),  # of the clip in which other signs are signed; empty if there is none
+        ("text_counterfactual", pa.string()),  # the sentence that is right for it, and preferred to `text` there
+        ("reference_counterfactual", pa.float32()),  # log r of that pair
+        ("reference_logps", pa.list_(pa.float32())),  # (7,) log r in nats a sentence: chosen, then rejected of `LEVELS`
+        ("reference_margins", pa.list_(pa.float32())),  # (6,) log r(chosen) - log r(rejected) of `LEVELS`, as decided
+        ("valid", pa.list_(pa.bool_())),  # (6,) of `LEVELS`: False masks the level in the loss
         ("operations", pa.list_(pa.string())),  # (4,) of `SKELETON_LEVELS`: the operation applied; "none" if none was
         ("strengths", pa.list_(pa.float32())),  # (4,) of `SKELETON_LEVELS`: in (0, 1]
         ("redraws", pa.list_(pa.int32())),  # (4,) of `SKELETON_LEVELS`: times that it was drawn again
@@ -98,7 +101,7 @@ def row_digest(row: Mapping[str, Any]) -> str:
     return digest.hexdigest()
 
 
-def keypoints_of(keypoints: np.ndarray | Sequence[float], num_frames: int) -> np.ndarray:
+def keypoints_of(keypoints: np.ndarray | Sequence[float], num_frames: int = -1) -> np.ndarray:
     """The `(num_frames, 69, 3)` float32 of a row's flat keypoints: a copy, since batches of Ray are read-only views."""
     return np.array(keypoints, dtype=np.float32).reshape(num_frames, NUM_JOINTS, CHANNELS)
 

@@ -41,12 +41,15 @@ class Loss:
         needs_reference: False where the reference does not enter: its log-probabilities are 0 then, also in rewards.
         length_normalize: whether log-probabilities are means per token instead of sums; None: `dpo.length_normalize`.
         label_smoothing: whether `dpo.label_smoothing` means something to it.
+        slope_is_beta: whether its slope at a margin of 0 grows with beta. It is divided by beta then, so that beta says
+            how far a pair is to be told apart, and the weight of a level how hard.
     """
 
     function: Callable[[PairLogps, float, float], Tensor]
     needs_reference: bool = True
     length_normalize: bool | None = None
     label_smoothing: bool = False
+    slope_is_beta: bool = True
 
 
 def sigmoid(pairs: PairLogps, beta: float, label_smoothing: float) -> Tensor:
@@ -66,7 +69,7 @@ def hinge(pairs: PairLogps, beta: float, label_smoothing: float) -> Tensor:
 
 LOSSES: Final[dict[str, Loss]] = {
     "sigmoid": Loss(sigmoid, label_smoothing=True),
-    "ipo": Loss(ipo),
+    "ipo": Loss(ipo, slope_is_beta=False),
     "hinge": Loss(hinge),
 }
 

@@ -7,7 +7,7 @@ same losses (`signdpo.dpo.losses`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from signdpo.config import DpoConfig
 from signdpo.dpo.losses import LOSSES, Loss, PairLogps, loss_of
-from signdpo.levels import BY_NAME
+from signdpo.levels import BY_NAME, COUNTERFACTUAL
 from signdpo.totals import Total, Totals
 
 
@@ -109,40 +109,93 @@ def multi_level_objective(
     Raises:
         ConfigError: as `loss_of` does.
     """
-    loss = loss_of(config)
-    normalize = config.length_normalize if loss.length_normalize is None else loss.length_normalize
-    rows = len(chosen_lengths)
+    normalize = _normalizes(config)
     likelihood = likelihood_objective(policy.chosen, chosen_lengths, config.mle_weight)
-    terms, weights, per_row = dict(likelihood.terms), dict(likelihood.weights), dict(likelihood.rows)
-    chosen = policy.chosen.detach()
-    metrics: dict[str, Total] = {
-        **likelihood.metrics,
-        "logps/chosen_drift": Total((chosen - reference.chosen).sum(), rows),
-    }
+    drift = Total((policy.chosen.detach() - reference.chosen).sum(), len(chosen_lengths))
+    objective = replace(likelihood, metrics={**likelihood.metrics, "logps/chosen_drift": drift})
     anchors = []
     for level in policy.rejected:
         length = language_lengths if BY_NAME[level].perturbs == "sentence" else chosen_lengths
         pairs = _pairs_of(policy, reference, level, *((chosen_lengths, length) if normalize else (1.0, 1.0)))
-        losses, chosen_rewards, rejected_rewards = preference_losses(
-            pairs, beta=config.beta_of(level), loss=loss, label_smoothing=config.label_smoothing
-        )
-        # Indexed, not multiplied by 0: what is masked may be infinite.
-        kept = valid[level]
-        margins = (chosen_rewards - rejected_rewards)[kept]
-        count = int(kept.sum())
-        terms[level], weights[level] = Total(losses[kept].sum(), count), config.weight_of(level)
-        per_row[level] = losses.detach().masked_fill(~kept, 0.0)
-        metrics |= {
-            f"losses/{level}": terms[level],
-            f"rewards/margins/{level}": Total(margins.sum(), count),
-            f"rewards/accuracies/{level}": Total((margins > 0).sum(), count),
-            f"logps/rejected/{level}": Total(policy.rejected[level].detach()[kept].sum(), count),
-        }
+        objective = _with_level(objective, level, pairs, policy.rejected[level], valid[level], config)
         anchors.append(chosen_anchor(pairs, beta=config.beta_of(level)))
     if config.anchor_weight and anchors:
-        terms["anchor"] = Total(torch.stack(anchors).mean(0).sum(), rows)
-        weights["anchor"] = config.anchor_weight
-    return Objective(terms, weights, per_row, metrics)
+        rows = torch.stack(anchors).mean(0)
+        objective = _with_term(objective, "anchor", Total(rows.sum(), len(rows)), config.anchor_weight, rows)
+    return objective
+
+
+def with_counterfactuals(
+    objective: Objective, pairs: PairLogps, lengths: Tensor, rows: Sequence[int], config: DpoConfig
+) -> Objective:
+    """The objective, and the counterfactual level: clips in which other signs are signed prefer other sentences.
+
+    Args:
+        objective: on the clips.
+        pairs: `(n,)` each of the sentences of `n` counterfactual clips (chosen), and of those of the clips that they
+            were made of (rejected).
+        lengths: `(2, n)` tokens of both.
+        rows: `(n,)` of the batch, that the counterfactuals were made of.
+        config: betas, weights, loss kind, length normalisation.
+    """
+    batch = len(objective.rows["nll"])
+    place = torch.tensor(rows, dtype=torch.long, device=pairs.chosen.device)
+
+    def spread(values: Tensor) -> Tensor:
+        return values.new_zeros(batch).index_copy(0, place, values)
+
+    valid = spread(torch.ones_like(pairs.chosen)).bool()
+    nll = likelihood_objective(pairs.chosen, lengths[0]).terms["nll"]
+    objective = _with_term(
+        objective, f"nll/{COUNTERFACTUAL}", nll, config.counterfactual_mle_weight, spread(-pairs.chosen)
+    )
+    divisors = lengths if _normalizes(config) else torch.ones_like(lengths)
+    spread_out = PairLogps(
+        chosen=spread(pairs.chosen / divisors[0]),
+        rejected=spread(pairs.rejected / divisors[1]),
+        reference_chosen=spread(pairs.reference_chosen / divisors[0]),
+        reference_rejected=spread(pairs.reference_rejected / divisors[1]),
+    )
+    return _with_level(objective, COUNTERFACTUAL, spread_out, spread(pairs.rejected), valid, config)
+
+
+def _normalizes(config: DpoConfig) -> bool:
+    """Whether log-probabilities are means a token."""
+    fixed = loss_of(config).length_normalize
+    return config.length_normalize if fixed is None else fixed
+
+
+def _with_level(
+    objective: Objective, level: str, pairs: PairLogps, rejected: Tensor, valid: Tensor, config: DpoConfig
+) -> Objective:
+    """The objective with the term and the metrics of a level, whose valid pairs alone count."""
+    loss, beta = loss_of(config), config.beta_of(level)
+    losses, chosen_rewards, rejected_rewards = preference_losses(
+        pairs, beta=beta, loss=loss, label_smoothing=config.label_smoothing
+    )
+    # Indexed, not multiplied by 0: what is masked may be infinite.
+    margins, count = (chosen_rewards - rejected_rewards)[valid], int(valid.sum())
+    weight = config.weight_of(level) / (beta if loss.slope_is_beta else 1.0)
+    rows = losses.masked_fill(~valid, 0.0)
+    objective = _with_term(objective, level, Total(losses[valid].sum(), count), weight, rows)
+    metrics = {
+        f"losses/{level}": objective.terms[level],
+        f"rewards/margins/{level}": Total(margins.sum(), count),
+        f"rewards/accuracies/{level}": Total((margins > 0).sum(), count),
+        f"logps/rejected/{level}": Total(rejected.detach()[valid].sum(), count),
+    }
+    return replace(objective, metrics={**objective.metrics, **metrics})
+
+
+def _with_term(objective: Objective, name: str, total: Total, weight: float, rows: Tensor) -> Objective:
+    """The objective with one more term, which is a metric, too."""
+    return replace(
+        objective,
+        terms={**objective.terms, name: total},
+        weights={**objective.weights, name: weight},
+        rows={**objective.rows, name: rows.detach()},
+        metrics={**objective.metrics, **({name: total} if name.startswith("nll") else {})},
+    )
 
 
 def likelihood_objective(chosen: Tensor, lengths: Tensor, weight: float = 1.0) -> Objective:

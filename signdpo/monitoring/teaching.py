@@ -16,6 +16,7 @@ REMEDIES: Final = {
     "longer (pretrain.epochs), or widen negatives.hardness",
     "sentence": "no sentence of the perturber is near enough to the reference and wrong: widen "
     "negatives.perturber.min_chrf to max_chrf, or raise negatives.perturber.candidates",
+    "both": "few signs could be exchanged: lower negatives.counterfactual.min_mass or min_logp",
 }
 
 

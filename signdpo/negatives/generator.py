@@ -15,8 +15,10 @@ import torch
 from torch import Tensor
 
 from signdpo.config import BandConfig, Config
+from signdpo.counterfactuals.maker import Counterfactual, CounterfactualMaker
+from signdpo.counterfactuals.scoring import counterfactual_columns, keep_likely
 from signdpo.data.rows import Columns, clips_of
-from signdpo.levels import BY_NAME, SKELETON_LEVELS
+from signdpo.levels import BY_NAME, COUNTERFACTUAL, LANGUAGE, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy, hash_weights
@@ -49,12 +51,15 @@ class NegativeGenerator:
         reference_hash: what its weights must hash to.
         perturber: folder of the language perturber, which is not looked at without the language level.
         clips: folder of the ingested clips, where donors come from.
+        segments: folder of their segments, which is not looked at without the counterfactual level.
 
     Raises:
         ReferenceMismatchError: if the folder holds other weights.
     """
 
-    def __init__(self, config: Config, reference: str, reference_hash: str, perturber: str, clips: str) -> None:
+    def __init__(
+        self, config: Config, reference: str, reference_hash: str, perturber: str, clips: str, segments: str
+    ) -> None:
         torch.set_num_threads(1)
         self.config = config
         self.device = torch.device("cuda" if config.resources.use_gpu and torch.cuda.is_available() else "cpu")
@@ -69,7 +74,9 @@ class NegativeGenerator:
         self.guide, self.policy_version = self.model, 0  # the policy whose attention says where the meaning is
         self.levels = config.made_levels
         self.skeletons = [level for level in self.levels if level in SKELETON_LEVELS]
-        if "language" in self.levels:
+        if COUNTERFACTUAL in self.levels:
+            self.counterfactuals = CounterfactualMaker.load(config, clips, segments)
+        if LANGUAGE in self.levels:
             folder, settings = fetch_folder(perturber), config.negatives.perturber
             limit = config.policy.max_text_tokens
             self.perturber = load_perturber(folder, settings, max_tokens=limit, device=self.device)
@@ -125,15 +132,21 @@ class NegativeGenerator:
         ]
         drawn = self._skeleton_negatives(sources, labels, chosen)
         rejected, sentence_margins = self._rejected_sentences(sources, clean, chosen, labels)
+        others, preferred, replaced = self._counterfactuals(sources, labels)
         margins = torch.tensor([[each.margin for each in row] for row in drawn])
         margins = torch.cat([margins, sentence_margins[:, None]], dim=1)  # (batch, 5)
-        logps = torch.cat([chosen[:, None], chosen[:, None] - margins], dim=1)  # (batch, 6)
+        logps = torch.cat([chosen[:, None], chosen[:, None] - margins, replaced[:, None]], dim=1)  # (batch, 7)
+        margins = torch.cat([margins, (preferred - replaced)[:, None]], dim=1)  # (batch, 6)
         perturbed = [[each.negative.keypoints.numpy().astype(np.float16).ravel() for each in row] for row in drawn]
-        valid = [[*(each.accepted for each in row), bool(wrong)] for row, wrong in zip(drawn, rejected, strict=True)]
+        valid = [
+            [*(each.accepted for each in row), bool(wrong), other is not None]
+            for row, wrong, other in zip(drawn, rejected, others, strict=True)
+        ]
         return {
             **batch,
             **{f"keypoints_{level}": [row[place] for row in perturbed] for place, level in enumerate(SKELETON_LEVELS)},
             "rejected_text": np.array(rejected),
+            **counterfactual_columns(others, preferred),
             "reference_logps": list(logps.numpy()),
             "reference_margins": list(margins.numpy()),
             "valid": [np.array(row) for row in valid],
@@ -205,7 +218,7 @@ class NegativeGenerator:
         A sentence with the token ids of the right one is the right one. Without a band (`hardness.language`) a wrong
         sentence is wrong whatever it costs: where the reference prefers it, all the more to learn.
         """
-        if "language" not in self.levels:
+        if LANGUAGE not in self.levels:
             return [""] * len(sources), torch.full((len(sources),), torch.nan)
         settings, clips = self.config.negatives.perturber, [source.keypoints for source in sources]
         streams = [derive_seed(*source.seed, "language") for source in sources]
@@ -234,6 +247,23 @@ class NegativeGenerator:
             found.append(choose_rejected(source.text, row_options, likely, self.text, settings))
             chosen_places.append(begin + row_options.index(found[-1]))
         return found, margins[chosen_places]
+
+    def _counterfactuals(
+        self, sources: list[ClipToPerturb], labels: Tensor
+    ) -> tuple[list[Counterfactual | None], Tensor, Tensor]:
+        """Of each clip one or none, and under it `(batch,)` log r of its sentence and of the clip's; NaN for none."""
+        if COUNTERFACTUAL not in self.levels:
+            nothing = torch.full((len(sources),), torch.nan)
+            return [None] * len(sources), nothing, nothing
+        drawn = [self.counterfactuals.make(each.clip, each.text, each.keypoints.numpy(), each.seed) for each in sources]
+
+        def score(rows: list[int], made: list[Counterfactual]) -> tuple[Tensor, Tensor, Tensor]:
+            encoded = self._encode(self.model, [torch.from_numpy(each.keypoints) for each in made])
+            wanted = self._labels([each.text for each in made])
+            preferred, replaced = (self._logps(self.model, encoded, each) for each in (wanted, labels[rows]))
+            return preferred, replaced, (wanted != IGNORED).sum(1).cpu()
+
+        return keep_likely(drawn, score, min_logp=self.config.negatives.counterfactual.min_logp)
 
     def _proposals(self, sources: list[ClipToPerturb], guided: Encoded, streams: list[int]) -> list[list[str]]:
         """Candidates for each clip, and the empty sentence, which stands for none."""

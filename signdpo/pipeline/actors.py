@@ -13,14 +13,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import ray
 
 from signdpo.config import Config
+from signdpo.counterfactuals.maker import SEGMENT_SCHEMA
 from signdpo.data.actor_pool import BatchWorker
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.cache import part_name
 from signdpo.data.clips import write_parquet
-from signdpo.data.rows import PREFERENCE_SCHEMA, Columns, table_of
+from signdpo.data.rows import PREFERENCE_SCHEMA, Columns, clips_of, table_of
 from signdpo.monitoring.recorders import GenerationRecorder
 from signdpo.storage.files import join
 from signdpo.training.versions import Follower
@@ -53,6 +55,7 @@ class GeneratorArguments:
     reference_hash: str
     perturber: str
     clips: str
+    segments: str
 
 
 class GenerateNegatives(BatchWorker):
@@ -100,6 +103,20 @@ class CacheNegatives(GenerateNegatives):
         name = part_name(batch["epoch"], batch["step"], batch["id"])
         write_parquet(join(self.folder, name), table_of(super().work(batch), PREFERENCE_SCHEMA))
         return {"rows": np.array([len(batch["id"])])}
+
+
+class FindSegments(BatchWorker):
+    """See `signdpo.counterfactuals.finder.SegmentFinder`."""
+
+    def load(self, *arguments: Any) -> None:
+        from signdpo.counterfactuals.finder import SegmentFinder
+
+        self.finder = SegmentFinder(*arguments)
+
+    def work(self, batch: Columns) -> pa.Table:
+        ids, texts = ([str(value) for value in batch[name]] for name in ("id", "text"))
+        rows = self.finder(ids, texts, clips_of(batch))
+        return table_of({name: [row[name] for row in rows] for name in SEGMENT_SCHEMA.names}, SEGMENT_SCHEMA)
 
 
 class MineHypotheses(BatchWorker):

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 import ray
 
-from signdpo.config import Config, ConfigError
+from signdpo.config import ConfigError
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_clips
 from signdpo.data.rows import shorten_row
 from signdpo.negatives.generator import NegativeGenerator
 from signdpo.negatives.skeleton.negative import UNCHANGED
+from signdpo.pipeline.actors import GeneratorArguments
 from signdpo.report.negatives import NegativeExample
 from signdpo.run_context import RunContext
 
@@ -50,7 +51,9 @@ def negative_examples(
     rows = [shorten_row(row, config.corpus.max_frames) for group in groups for row in group]
     asked = config.resources.of_generator()
     make = _generate.options(num_cpus=asked.pop("CPU"), num_gpus=asked.pop("GPU", None), resources=asked)
-    arguments = (config, context.baseline, reference_hash, context.perturber, context.path("clips"))
+    arguments = GeneratorArguments(
+        config, context.baseline, reference_hash, context.perturber, context.clips, context.segments
+    )
     batch = PreferenceBatch.collate(ray.get(make.remote(arguments, rows, epoch)))
     examples = (_example(batch, row) for row in range(len(rows)))
     return [min([next(examples) for _ in group], key=lambda example: len(example.left_out)) for group in groups]
@@ -73,11 +76,11 @@ def _candidates(context: RunContext, split: str, ids: Sequence[str], count: int)
 
 
 @ray.remote
-def _generate(arguments: tuple[Config, str, str, str, str], rows: list[dict[str, Any]], epoch: int) -> dict[str, Any]:
+def _generate(arguments: GeneratorArguments, rows: list[dict[str, Any]], epoch: int) -> dict[str, Any]:
     columns: dict[str, Any] = {name: [row[name] for row in rows] for name in rows[0]}
     columns["epoch"] = np.full(len(rows), epoch, dtype=np.int32)
     columns["step"] = np.zeros(len(rows), dtype=np.int64)  # of no training
-    return NegativeGenerator(*arguments)(columns)
+    return NegativeGenerator(**vars(arguments))(columns)
 
 
 def _example(batch: PreferenceBatch, row: int) -> NegativeExample:

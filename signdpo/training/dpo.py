@@ -20,8 +20,9 @@ from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_clips
 from signdpo.data.feed import StepBatches
 from signdpo.data.statistics import batch_statistics
-from signdpo.dpo.objective import Logps, Objective, multi_level_objective
-from signdpo.levels import SKELETON_LEVELS
+from signdpo.dpo.losses import PairLogps
+from signdpo.dpo.objective import Logps, Objective, multi_level_objective, with_counterfactuals
+from signdpo.levels import COUNTERFACTUAL, LANGUAGE, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
 from signdpo.models.policy import Policy
@@ -35,7 +36,7 @@ from signdpo.training.ledger import Ledger
 from signdpo.training.plan import DpoSettings, WorkerRun
 from signdpo.training.state import new_state
 from signdpo.training.versions import Publisher
-from signdpo.training.workers import rank_and_world, score_dev
+from signdpo.training.workers import rank_and_world, score_dev, set_mode
 
 
 class PreferenceStep(nn.Module):
@@ -45,16 +46,21 @@ class PreferenceStep(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, keypoints: Tensor, mask: Tensor, labels: Tensor) -> Tensor:
+    def forward(
+        self, keypoints: Tensor, mask: Tensor, labels: Tensor, others: tuple[Tensor, Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Score a batch.
 
         Args:
             keypoints: `(1 + skeleton levels, batch, frames, 69, 3)`: the clean clips, then each level's.
             mask: `(batch, frames)` bool; perturbation keeps the number of frames.
             labels: `(1, batch, tokens)`: the reference sentences, or `(2, ...)` with the rejected ones.
+            others: counterfactual clips and their mask, and labels `(2, n, tokens)`: their sentences, then those of the
+                clips that they were made of.
 
         Returns:
-            `(1 + levels, batch)`: chosen, the skeleton levels, and language if there are rejected sentences.
+            `(1 + levels, batch)`: chosen, the skeleton levels, and language if there are rejected sentences; and
+            `(2, n)` of the counterfactuals.
         """
         versions, batch = keypoints.shape[:2]
         encoded = self.model.encode(keypoints.flatten(0, 1), mask.repeat(versions, 1))
@@ -62,7 +68,13 @@ class PreferenceStep(nn.Module):
         rejected = len(labels) - 1
         rows = torch.cat([rows, rows[:batch].repeat(rejected)])  # clean encodings once more, for rejected sentences
         targets = torch.cat([labels[0].repeat(versions, 1), labels[1:].flatten(0, 1)])
-        return self.model.logps(encoded.select(rows), targets).view(versions + rejected, batch)
+        scores = self.model.logps(encoded.select(rows), targets).view(versions + rejected, batch)
+        if others is None:
+            return scores, scores.new_zeros(2, 0)
+        clips, frames, sentences = others
+        rows = torch.arange(len(clips), device=labels.device).repeat(2)
+        pairs = self.model.logps(self.model.encode(clips, frames).select(rows), sentences.flatten(0, 1))
+        return scores, pairs.view(2, -1)
 
 
 def train_dpo(settings: DpoSettings, run: WorkerRun) -> None:
@@ -80,8 +92,9 @@ def train_dpo(settings: DpoSettings, run: WorkerRun) -> None:
     policy.model.to(device)
     set_up_precision(device, config.dpo_precision, key="dpo.precision")
     state = new_state(policy, config.dpo, run)
-    # No dropout, and BatchNorm frozen: at step zero the policy must score exactly as the reference did.
-    policy.model.eval()
+    # Without dropout, and with BatchNorm frozen, the policy scores exactly as the reference did at step zero.
+    torch.manual_seed(config.alignment_seed + rank_and_world()[0])
+    set_mode(policy.model, dropout=config.dpo.dropout, own_norm=True)
     parallel = ray.train.torch.prepare_model(PreferenceStep(policy.model))
     dev = read_clips(settings.clips, "dev")
     rank, _ = rank_and_world()
@@ -134,20 +147,34 @@ def preference_objective(
     versions = [pad_clips(each) for each in clips]
     keypoints = torch.stack([version for version, _ in versions]).to(device)
     mask = versions[0][1].to(device)
-    sentences = [*batch.texts, *(batch.rejected_texts if "language" in levels else [])]
+    sentences = [*batch.texts, *(batch.rejected_texts if LANGUAGE in levels else [])]
     labels = tokenize(policy.tokenizer, sentences, max_tokens=config.policy.max_text_tokens).to(device)
     labels = labels.view(len(sentences) // len(batch), len(batch), -1)
+    others, pairs, rows = None, torch.zeros(0), []
+    if batch.counterfactual_clips:
+        rows = np.flatnonzero(batch.valid[COUNTERFACTUAL]).tolist()
+        sentences = [*batch.counterfactual_texts, *(batch.texts[row] for row in rows)]
+        pairs = tokenize(policy.tokenizer, sentences, max_tokens=config.policy.max_text_tokens).to(device)
+        pairs = pairs.view(2, len(rows), -1)
+        others = (*pad_clips(batch.counterfactual_clips, device), pairs)
     with autocast(device, config.dpo_precision):
-        scores = parallel(keypoints, mask, labels).float()
+        scores, other_scores = parallel(keypoints, mask, labels, others)
+    scores, other_scores = scores.float(), other_scores.float()
     lengths = (labels != IGNORED).sum(-1)
+    reference = Logps(torch.tensor(batch.reference_chosen, device=device), _tensors(batch.reference_rejected, device))
     objective = multi_level_objective(
-        Logps(scores[0], dict(zip(levels, scores[1:], strict=True))),
-        Logps(torch.tensor(batch.reference_chosen, device=device), _tensors(batch.reference_rejected, device)),
+        Logps(scores[0], dict(zip((level for level in levels if level != COUNTERFACTUAL), scores[1:], strict=True))),
+        reference,
         lengths[0],
-        lengths[1] if "language" in levels else None,
+        lengths[1] if LANGUAGE in levels else None,
         _tensors(batch.valid, device),
         config.dpo,
     )
+    if COUNTERFACTUAL in levels:
+        chosen = torch.tensor(batch.reference_counterfactual, device=device)
+        scored = PairLogps(other_scores[0], other_scores[1], chosen, reference.rejected[COUNTERFACTUAL][rows])
+        pair_lengths = (pairs != IGNORED).sum(-1) if rows else lengths.new_zeros(2, 0)
+        objective = with_counterfactuals(objective, scored, pair_lengths, rows, config.dpo)
     return replace(objective, metrics={**objective.metrics, **batch_statistics(batch)})
 
 

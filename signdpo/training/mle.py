@@ -19,7 +19,7 @@ from signdpo.monitoring.recorders import wait_counter
 from signdpo.storage.files import fetch_folder
 from signdpo.training.plan import MleSettings, WorkerRun
 from signdpo.training.state import new_state
-from signdpo.training.workers import rank_and_world, score_dev
+from signdpo.training.workers import rank_and_world, score_dev, set_mode
 
 
 class LikelihoodStep(nn.Module):
@@ -56,7 +56,7 @@ def train_mle(settings: MleSettings, run: WorkerRun) -> None:
     parallel = ray.train.torch.prepare_model(step, parallel_strategy_kwargs={"find_unused_parameters": False})
     dev = read_clips(settings.clips, "dev")
     feed = StepBatches("train", start_step=state.step, on_wait=wait_counter(run.labels))
-    policy.model.train(settings.dropout)
+    set_mode(policy.model, dropout=settings.dropout, own_norm=settings.own_norm)
     if settings.from_zero and state.is_new:
         state.commit({"step": 0, "epoch": 0, **score_dev(policy, dev, config)})
     for batch in map(ClipBatch.collate, feed):

@@ -24,7 +24,8 @@ class MleSettings:
         precision: `float32` or `bfloat16`, and the key that says so.
         label_smoothing: of the likelihood.
         seed: of dropout.
-        dropout: whether the policy trains with dropout, and its batch normalisation by the batch.
+        dropout: whether the policy trains with dropout.
+        own_norm: whether it keeps its batch normalisation as it is.
         weight: of the likelihood.
         checkpoint_every: steps between two checkpoints; None: one an epoch.
         from_zero: whether the initial policy is a checkpoint, too, that may be the best.
@@ -38,6 +39,7 @@ class MleSettings:
     label_smoothing: float
     seed: int
     dropout: bool = True
+    own_norm: bool = False
     weight: float = 1.0
     checkpoint_every: int | None = None
     from_zero: bool = False

@@ -7,6 +7,7 @@ from typing import Any
 import pyarrow as pa
 import torch
 import torch.distributed
+from torch import nn
 
 from signdpo.config import Config
 from signdpo.data.rows import clips_of
@@ -33,6 +34,14 @@ def gather(value: Any) -> list[Any]:
     return values
 
 
+def set_mode(model: nn.Module, *, dropout: bool, own_norm: bool) -> None:
+    """Train with or without dropout; with `own_norm` batch normalisation stays as it is, whatever the batch."""
+    model.train(dropout)
+    for module in model.modules():
+        if own_norm and isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()
+
+
 def add_up(*groups: Totals) -> list[dict[str, Total]]:
     """The totals of all workers together, group by group; of what a worker lacks it has nothing."""
     added: list[dict[str, Total]] = [{} for _ in groups]
@@ -53,13 +62,14 @@ def score_dev(policy: Policy, dev: pa.Table, config: Config) -> dict[str, float]
         dev: clip rows.
         config: evaluation settings.
     """
-    training = policy.model.training
+    modes = {module: module.training for module in policy.model.modules()}
     policy.model.eval()
     rank, world = rank_and_world()
     mine = dev.take(list(range(rank, dev.num_rows, world))).to_pylist()
     mine.sort(key=lambda row: row["num_frames"])
     parts = [_score_batch(policy, mine[i : i + 64], config) for i in range(0, len(mine), 64)]
-    policy.model.train(training)
+    for module, training in modes.items():
+        module.training = training
     gathered = [part for worker in gather(parts) for part in worker]
     hypotheses = [text for part in gathered for text in part[0]]
     references = [text for part in gathered for text in part[1]]

@@ -23,7 +23,7 @@ from signdpo.config import Config, ConfigError, lay_over
 from signdpo.pipeline.preflight import check_config, demands_of
 from signdpo.pipeline.run import show_plan, stages_of
 from signdpo.pipeline.stage import plan, run_stages
-from signdpo.pipeline.stages.negatives import training_clips
+from signdpo.pipeline.stages.clips import training_clips
 from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.run_context import RunContext
 from signdpo.storage.files import absolute, exists, join, list_folder, read_text, write_bytes, write_text

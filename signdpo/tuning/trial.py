@@ -14,7 +14,7 @@ from signdpo.data.stream import ClipStore
 from signdpo.pipeline.stage import Inputs, Results, finished, run_stage
 from signdpo.pipeline.stages import shared_stages
 from signdpo.pipeline.stages.align import Align, Alignment, AlignOutputs, align
-from signdpo.pipeline.stages.negatives import alignment_schedule
+from signdpo.pipeline.stages.clips import alignment_schedule
 from signdpo.run_context import RunContext, Upstream
 from signdpo.storage.files import join, write_text
 from signdpo.training.fit import checkpoints_of

@@ -76,8 +76,8 @@ def test_a_column_of_another_type_is_named() -> None:
 def test_each_level_gets_its_own_values(stored: bool) -> None:
     columns = preference_columns(
         2,
-        reference_logps=[np.arange(6, dtype=np.float32), np.arange(10, 16, dtype=np.float32)],
-        valid=[np.array([True, False, True, False, True]), np.array([False] * 5)],
+        reference_logps=[np.arange(7, dtype=np.float32), np.arange(10, 17, dtype=np.float32)],
+        valid=[np.array([True, False, True, False, True, False]), np.array([False] * 5 + [True])],
         redraws=[np.arange(4, dtype=np.int32), np.arange(4, 8, dtype=np.int32)],
     )
     if stored:
@@ -85,9 +85,12 @@ def test_each_level_gets_its_own_values(stored: bool) -> None:
         columns = {name: table[name].to_numpy(zero_copy_only=False) for name in table.column_names}
     batch = PreferenceBatch.collate(columns)
     assert batch.reference_chosen.tolist() == [0, 10]
-    assert [batch.reference_rejected[level].tolist() for level in LEVELS] == [[k, 10 + k] for k in range(1, 6)]
+    assert [batch.reference_rejected[level].tolist() for level in LEVELS] == [[k, 10 + k] for k in range(1, 7)]
     assert [level for level in LEVELS if batch.valid[level][0]] == ["spatial_global", "temporal_global", "language"]
-    assert not any(batch.valid[level][1] for level in LEVELS)
+    assert [level for level in LEVELS if batch.valid[level][1]] == ["counterfactual"]
+    assert batch.counterfactual_texts == ["a sign"]  # of the rows that have one
+    assert [clip[0, 0, 0] for clip in batch.counterfactual_clips] == [1 + 9]
+    assert batch.reference_counterfactual.tolist() == [-0.5]
     assert [batch.redraws[level].tolist() for level in SKELETON_LEVELS] == [[k, 4 + k] for k in range(4)]
     assert batch.operations["temporal_local"] == ["drop", "drop"]
     assert [clips[1][0, 0, 0] for clips in (batch.clips, *batch.rejected_clips.values())] == [1, 2, 3, 4, 5]
@@ -100,6 +103,7 @@ def test_levels_that_were_not_made_or_asked_for_are_not_there(levels: tuple[str,
     never_made = {f"keypoints_{level}": [np.array([], dtype=np.float16)] * 2 for level in lacking}
     if levels is None:
         never_made.pop("keypoints_temporal_global")
+        never_made["reference_logps"] = [np.array([0, -1, -2, -3, -4, -5, np.nan], dtype=np.float32)] * 2
     batch = PreferenceBatch.collate(preference_columns(2, **never_made), levels)
     for by_level in (batch.reference_rejected, batch.reference_margins, batch.valid):
         assert list(by_level) == ["temporal_global", "language"]
@@ -109,8 +113,6 @@ def test_levels_that_were_not_made_or_asked_for_are_not_there(levels: tuple[str,
     assert batch.operations["temporal_global"] == ["reverse", "reverse"]
 
 
-def test_a_language_level_without_scores_was_not_made() -> None:
-    scores = [np.array([-1, -2, -3, -4, -5, np.nan], dtype=np.float32)] * 2
+def test_a_level_without_scores_was_not_made() -> None:
+    scores = [np.array([-1, -2, -3, -4, -5, np.nan, np.nan], dtype=np.float32)] * 2
     assert list(PreferenceBatch.collate(preference_columns(2, reference_logps=scores)).valid) == list(SKELETON_LEVELS)
-    broken = [np.full(6, np.nan, dtype=np.float32)] * 2  # of a clip that has no score at all
-    assert list(PreferenceBatch.collate(preference_columns(2, reference_logps=broken)).valid) == list(LEVELS)

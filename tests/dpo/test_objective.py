@@ -9,7 +9,13 @@ from torch import Tensor
 
 from signdpo.config import ConfigError, DpoConfig
 from signdpo.dpo.losses import LOSSES, PairLogps, loss_of
-from signdpo.dpo.objective import Logps, chosen_anchor, multi_level_objective, preference_losses
+from signdpo.dpo.objective import (
+    Logps,
+    chosen_anchor,
+    multi_level_objective,
+    preference_losses,
+    with_counterfactuals,
+)
 from signdpo.levels import LEVELS
 from signdpo.totals import means
 
@@ -82,7 +88,7 @@ def batch_of_one(**settings: object) -> tuple[float, dict[str, float]]:
 
 def test_levels_add_up_by_their_weights() -> None:
     loss, _ = batch_of_one(weights={"spatial_global": 0.25, "language": 0.5})
-    assert loss == pytest.approx(0.75 * softplus(-1.5))
+    assert loss == pytest.approx(0.75 * softplus(-1.5) / 0.5)  # divided by beta, which says how far, not how hard
 
 
 @pytest.mark.parametrize(
@@ -112,7 +118,7 @@ def test_chosen_anchor_follows_the_betas_and_the_length() -> None:
     assert chosen_anchor(PAIR, beta=0.5).item() == pytest.approx(softplus(-1.0))
     without, _ = batch_of_one(betas={"language": 0.25})
     loss, _ = batch_of_one(betas={"language": 0.25}, anchor_weight=3.0)
-    assert loss - without == pytest.approx(3 * (4 * softplus(-1.0) + softplus(-0.5)) / 5)
+    assert loss - without == pytest.approx(3 * (5 * softplus(-1.0) + softplus(-0.5)) / 6)
     settings = {"betas": {}, "length_normalize": True}  # (-10 - -12) / 4 tokens
     without, loss = batch_of_one(**settings)[0], batch_of_one(**settings, anchor_weight=3.0)[0]
     assert loss - without == pytest.approx(3 * softplus(-0.25))
@@ -150,3 +156,33 @@ def test_equal_policy_and_reference_give_ln2_and_no_margin() -> None:
     for level in LEVELS:
         assert metrics[f"losses/{level}"] == pytest.approx(math.log(2))
         assert metrics[f"rewards/margins/{level}"] == 0.0
+
+
+def counterfactual_objective(**settings: object) -> tuple[float, dict[str, float], list[float]]:
+    """Three clips, of which the second has a counterfactual: log-ratio (-6 - -8) - (-9 - -7) = 4, 3 and 2 tokens."""
+    config = DpoConfig(**{"beta": 0.5, "betas": {}, "weights": {"counterfactual": 1.0}, "mle_weight": 0.0} | settings)
+    chosen, zero = torch.zeros(3), torch.zeros(3)
+    objective = multi_level_objective(Logps(chosen, {}), Logps(zero, {}), torch.ones(3), None, {}, config)
+    pairs = PairLogps(*(torch.tensor([value]) for value in (-6.0, -9.0, -8.0, -7.0)))
+    objective = with_counterfactuals(objective, pairs, torch.tensor([[3], [2]]), [1], config)
+    return float(objective.loss()), means(objective.metrics), objective.rows["counterfactual"].tolist()
+
+
+def test_counterfactuals_are_preferred_and_made_likely() -> None:
+    loss, metrics, rows = counterfactual_objective(counterfactual_mle_weight=2.0)
+    assert metrics["losses/counterfactual"] == pytest.approx(softplus(-0.5 * 4))
+    assert metrics["nll/counterfactual"] == pytest.approx(6 / 3)
+    assert loss == pytest.approx(softplus(-2.0) / 0.5 + 2 * 6 / 3)
+    assert rows == pytest.approx([0, softplus(-2.0), 0])  # named by the row it was made of
+    _, metrics, _ = counterfactual_objective(length_normalize=True)
+    margin = (-6 / 3 + 8 / 3) - (-9 / 2 + 7 / 2)
+    assert metrics["rewards/margins/counterfactual"] == pytest.approx(0.5 * margin)
+
+
+def test_a_batch_without_counterfactuals_has_no_such_term() -> None:
+    config = DpoConfig(weights={"counterfactual": 1.0})
+    objective = multi_level_objective(Logps(CHOSEN, {}), Logps(CHOSEN, {}), torch.tensor([4]), None, {}, config)
+    nothing = PairLogps(*[torch.zeros(0)] * 4)
+    objective = with_counterfactuals(objective, nothing, torch.zeros(2, 0), [], config)
+    assert float(objective.loss()) == pytest.approx(10 / 4)
+    assert not [name for name in means(objective.metrics) if "counterfactual" in name]

@@ -26,10 +26,13 @@ from signdpo.pipeline.actors import GenerateNegatives, GeneratorArguments
 from signdpo.totals import means
 from signdpo.training.dpo import PreferenceStep, preference_objective
 
+LANGUAGE_PLACE = LEVELS.index("language")
+
 
 def arguments_of(run: SmallRun | SmallStart) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    return run.config, baseline, run.reference_hash, perturber, str(run.directory / "clips")
+    clips, segments = str(run.directory / "clips"), str(run.directory / "segments")
+    return run.config, baseline, run.reference_hash, perturber, clips, segments
 
 
 def batch_of(run: SmallRun | SmallStart, begin: int, count: int) -> dict[str, np.ndarray]:
@@ -108,8 +111,8 @@ def test_accepted_negatives_lie_inside_the_configured_margin_band(small_start: S
     redraws = small_start.config.negatives.hardness.redraws
     seen: Counter[tuple[bool, bool]] = Counter()
     for row in narrow_rows(small_start, (0, 12)):
-        margins = row["reference_logps"][0] - row["reference_logps"][1:]
-        np.testing.assert_allclose(row["reference_margins"], margins, atol=1e-4)
+        chosen = np.append(np.repeat(row["reference_logps"][0], 5), row["reference_counterfactual"])
+        np.testing.assert_allclose(row["reference_margins"], chosen - row["reference_logps"][1:], atol=1e-4)
         for place, level in enumerate(SKELETON_LEVELS):
             inside = NARROW["min_margin"] <= row["reference_margins"][place] <= NARROW["max_margin"]
             changed = not np.array_equal(row[f"keypoints_{level}"], row["keypoints"])
@@ -158,8 +161,8 @@ def test_every_kind_writes_sentences_that_depend_on_the_clip_alone(
     text = TrainingText.of(clips["text"], function_share=perturber.function_share)
     (tmp_path / TEXT_FILE).write_text(text.to_json())
     (tmp_path / RULES_FILE).write_text(RulePerturber.of(clips["text"], edit_share=0.25).to_json())
-    _, reference, reference_hash, _, clips_folder = arguments_of(small_start)
-    generator = NegativeGenerator(config, reference, reference_hash, str(tmp_path), clips_folder)
+    _, reference, reference_hash, _, *folders = arguments_of(small_start)
+    generator = NegativeGenerator(config, reference, reference_hash, str(tmp_path), *folders)
     together = generator(batch_of(small_start, 0, 8))["rejected_text"].tolist()
     apart = [generator(batch_of(small_start, row, 1))["rejected_text"].tolist()[0] for row in range(8)]
     assert together == apart
@@ -190,7 +193,7 @@ def test_the_trainer_scores_a_row_as_its_generator_did(
 def test_a_level_of_weight_0_is_neither_made_nor_scored(
     small_start: SmallStart, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config, reference, reference_hash, _, clips = arguments_of(small_start)
+    config, reference, reference_hash, _, clips, _ = arguments_of(small_start)
     scored: list[int] = []
     score = NegativeGenerator._logps
     monkeypatch.setattr(
@@ -199,23 +202,26 @@ def test_a_level_of_weight_0_is_neither_made_nor_scored(
 
     def rows_of(*levels: str) -> dict[str, Any]:
         weights = {f"dpo.weights.{level}": float(level in levels) for level in LEVELS}
-        nowhere = str(tmp_path / "no perturber")  # it is not looked for
+        weights["dpo.counterfactual_mle_weight"] = 0.0
+        nowhere = str(tmp_path / "nowhere")  # neither perturber nor segments are looked for
         scored.clear()
-        return NegativeGenerator(lay_over(config, weights), reference, reference_hash, nowhere, clips)(
+        return NegativeGenerator(lay_over(config, weights), reference, reference_hash, nowhere, clips, nowhere)(
             batch_of(small_start, 0, 6)
         )
 
     whole = NegativeGenerator(*arguments_of(small_start))(batch_of(small_start, 0, 6))
     rows = rows_of("temporal_local")
     assert scored == [6, 6]
-    assert [row.tolist() for row in rows["valid"]] == [[False, False, False, bool(v[3]), False] for v in whole["valid"]]
+    assert [row.tolist() for row in rows["valid"]] == [
+        [False, False, False, bool(v[3]), False, False] for v in whole["valid"]
+    ]
     for level in SKELETON_LEVELS:
         for one, other in zip(rows[f"keypoints_{level}"], whole[f"keypoints_{level}"], strict=True):
             np.testing.assert_array_equal(one, other if level == "temporal_local" else [])
     np.testing.assert_allclose(
         np.stack(rows["reference_logps"])[:, [0, 4]], np.stack(whole["reference_logps"])[:, [0, 4]]
     )
-    assert np.isnan(np.stack(rows["reference_margins"])[:, [0, 1, 2, 4]]).all()
+    assert np.isnan(np.stack(rows["reference_margins"])[:, [0, 1, 2, 4, 5]]).all()
     assert list(PreferenceBatch.collate(rows).valid) == ["temporal_local"]
     assert rows["rejected_text"].tolist() == [""] * 6
     assert list(PreferenceBatch.collate(rows_of()).valid) == []
@@ -261,26 +267,25 @@ def test_a_sentence_with_the_reference_s_token_ids_is_no_pair(small_start: Small
     cut = {"policy.max_text_tokens": 4}  # what differs lies behind
     rows = saying(small_start, later, **cut)
     assert rows["rejected_text"].tolist() == [""] * 4
-    assert not any(row[-1] for row in rows["valid"])
+    assert not any(row[LANGUAGE_PLACE] for row in rows["valid"])
     assert all(text.startswith("no ") for text in saying(small_start, later, other, **cut)["rejected_text"])
 
 
 def test_rejected_sentences_lie_inside_their_band(small_start: SmallStart) -> None:
     edits = [f"{word} {{}}".format for word in ("no", "never", "perhaps", "today")]
-    margins = np.stack(saying(small_start, *edits)["reference_margins"])[:, -1]
+    margins = np.stack(saying(small_start, *edits)["reference_margins"])[:, LANGUAGE_PLACE]
     low, high = float(margins.min()) - 1, float(np.sort(margins)[1:3].mean())
     rows = saying(
         small_start,
         *edits,
         **{"negatives.hardness.language.max_margin": high, "negatives.hardness.language.min_margin": low},
     )
-    inside = [low <= row[-1] <= high for row in rows["reference_margins"]]
-    assert [bool(row[-1]) for row in rows["valid"]] == [bool(text) for text in rows["rejected_text"]]
+    inside = [low <= row[LANGUAGE_PLACE] <= high for row in rows["reference_margins"]]
+    assert [bool(row[LANGUAGE_PLACE]) for row in rows["valid"]] == [bool(text) for text in rows["rejected_text"]]
     assert all(within for within, text in zip(inside, rows["rejected_text"], strict=True) if text)
     assert sum(bool(text) for text in rows["rejected_text"]) > 0
-    np.testing.assert_allclose(
-        rows["reference_margins"][0][-1], rows["reference_logps"][0][0] - rows["reference_logps"][0][-1], rtol=1e-5
-    )
+    margin, logps = rows["reference_margins"][0][LANGUAGE_PLACE], rows["reference_logps"][0]
+    np.testing.assert_allclose(margin, logps[0] - logps[1 + LANGUAGE_PLACE], rtol=1e-5)
     nothing = saying(small_start, *edits, **{"negatives.hardness.language.min_margin": 1000.0})
     assert nothing["rejected_text"].tolist() == [""] * 4
 

@@ -52,6 +52,7 @@ VALUES: dict[str, Any] = {
     "negatives.hardness.skeleton.min_margin": 0.1,
     "negatives.hardness.unit": "sentence",
     "negatives.levels": ["language"],
+    "negatives.counterfactual.min_mass": 0.2,
     "negatives.mode": "cached",
     "negatives.policy": "current",
     "negatives.perturber.architecture": "edits",
@@ -84,7 +85,8 @@ VALUES: dict[str, Any] = {
     "tracking.wandb": "project",
 }
 
-ONLY_LANGUAGE = [f"dpo.weights.{level}=0" for level in SKELETON_LEVELS]
+ONLY_LANGUAGE = [f"dpo.weights.{level}=0" for level in (*SKELETON_LEVELS, "counterfactual")]
+ONLY_LANGUAGE += ["dpo.counterfactual_mle_weight=0"]
 
 # What a key needs to mean something.
 CONTEXT: dict[str, list[str]] = {
@@ -162,7 +164,7 @@ SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a s
         ([], "dpo.lr", 0.5, {"control", "align"}),
         ([], "dpo.seed", 5, {"control", *ALIGNED}),
         ([], "dpo.seed", 1, set()),  # what `seed` is
-        (["dpo.seed=1"], "seed", 5, {"pretrain", "perturber", "evaluation"}),
+        (["dpo.seed=1"], "seed", 5, {"pretrain", "perturber", "segments", "evaluation"}),
         ([], "dpo.checkpoint_every", 5, {"control", "align"}),
         ([], "evaluation.bootstrap_samples", 9, {"evaluation"}),
         ([], "evaluation.tokenize", "intl", {*SCORED, "evaluation"}),
@@ -178,14 +180,19 @@ SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a s
         ([], "negatives.perturber.min_chrf", 2.0, ALIGNED),
         ([], "negatives.perturber.max_length_ratio", 3.0, ALIGNED),
         ([], "negatives.perturber.known_words", False, ALIGNED),
-        ([], "negatives.perturber.function_share", 0.5, ALIGNED),
+        ([], "negatives.perturber.function_share", 0.5, {"segments", *ALIGNED}),
         ([], "negatives.perturber.lr", 0.5, {"perturber"}),
         ([], "negatives.strength.spatial_local", 0.5, ALIGNED),
         ([], "negatives.strength.spatial_global", 0.5, {"perturber", *ALIGNED}),
         ([], "dpo.precision", "bfloat16", {"control", *ALIGNED}),
         ([], "resources.workers", 2, set()),
         ([], "resources.pretrain_workers", 2, set()),
-        (["policy.init=/x"], "policy.max_text_tokens", 9, {"perturber", "control", *ALIGNED, "translation"}),
+        (
+            ["policy.init=/x"],
+            "policy.max_text_tokens",
+            9,
+            {"perturber", "control", "segments", *ALIGNED, "translation"},
+        ),
         (["policy.init=/x"], "policy.encoder.joint_dim", 9, set()),
         (
             ["negatives.perturber.kind=policy"],

@@ -11,10 +11,14 @@ import torch
 from signdpo.config import Config, load_config
 from signdpo.corpora import ingest
 from signdpo.corpora.registry import open_source
-from signdpo.data.clips import read_clips
+from signdpo.counterfactuals.finder import SegmentFinder
+from signdpo.counterfactuals.maker import FILE
+from signdpo.data.clips import read_clips, write_parquet
+from signdpo.data.rows import clips_of
 from signdpo.models.policy import Policy, build_policy
 from signdpo.negatives.sentence.perturber import LanguagePerturber
 from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
+from signdpo.pipeline.stages.segments import few_donors
 from support.small_runs import SMALL
 
 
@@ -49,4 +53,9 @@ def make_small_start(directory: Path) -> SmallStart:
     limit = config.policy.max_text_tokens
     LanguagePerturber.fresh(policy.tokenizer, config.negatives.perturber, max_tokens=limit).save(perturber)
     (perturber / TEXT_FILE).write_text(TrainingText.of(texts).to_json())
+    rows = read_clips(clips, "train").to_pylist()
+    found = SegmentFinder(config, str(directory / "pretrain" / "policy"), texts)(
+        [row["id"] for row in rows], texts, clips_of(rows)
+    )
+    write_parquet(str(directory / "segments" / FILE), few_donors(found, 16, config.seed))
     return SmallStart(config, directory, Policy.load(directory / "pretrain" / "policy").hash())

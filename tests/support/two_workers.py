@@ -42,7 +42,7 @@ def columns_of(policy: Policy, valid: Sequence[Sequence[bool]]) -> dict[str, Any
         keypoints=[rng.normal(size=FRAMES * 207).astype(np.float16) for _ in SENTENCES],
         text=np.array(SENTENCES, dtype=object),
         rejected_text=np.array(SENTENCES[::-1], dtype=object),
-        reference_logps=[rng.normal(-9, 3, 6).astype(np.float32) for _ in SENTENCES],
+        reference_logps=[rng.normal(-9, 3, 7).astype(np.float32) for _ in SENTENCES],
         reference_hash=np.array([policy.hash()] * len(SENTENCES)),
         valid=[np.array(row) for row in valid],
         **{f"keypoints_{level}": rows for level, rows in clips.items()},

@@ -21,7 +21,7 @@ def batch(epoch: int, step: int, clips: str) -> PreferenceBatch:
         "step": np.full(len(clips), step),
         "policy_version": np.full(len(clips), 3),
         "generator": np.array(["g1"] * len(clips), dtype=object),
-        "valid": [np.array([False, True, True, True, True]) for _ in clips],
+        "valid": [np.array([False, *[True] * 5]) for _ in clips],
     }
     return PreferenceBatch.collate(preference_columns(len(clips), **given))
 
@@ -46,7 +46,7 @@ def test_rows_say_what_was_taught_when_and_by_whom(tmp_path: Path) -> None:
     ]
     assert rows[0]["levels"] == list(LEVELS[1:])
     assert (rows[0]["policy_version"], rows[0]["generator"]) == (3, "g1")
-    assert check_ledger(str(tmp_path), CLIPS, epochs=1) == "every clip once an epoch: 4 rows in 1 epoch, 4 levels"
+    assert check_ledger(str(tmp_path), CLIPS, epochs=1) == "every clip once an epoch: 4 rows in 1 epoch, 5 levels"
 
 
 def test_steps_trained_again_after_a_restart_count_once(tmp_path: Path) -> None:

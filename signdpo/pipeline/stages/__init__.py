@@ -14,6 +14,7 @@ from signdpo.pipeline.stages.negatives import Negatives
 from signdpo.pipeline.stages.perturber import Perturber
 from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.pipeline.stages.report import Report
+from signdpo.pipeline.stages.segments import Segments
 from signdpo.pipeline.stages.translation import Translation
 
 STAGES: Final[tuple[type[Stage[Any]], ...]] = (
@@ -21,6 +22,7 @@ STAGES: Final[tuple[type[Stage[Any]], ...]] = (
     Pretrain,
     Control,
     Perturber,
+    Segments,
     Negatives,
     Align,
     Translation,

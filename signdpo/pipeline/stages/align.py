@@ -26,17 +26,16 @@ from signdpo.monitoring.stalls import Watchdog
 from signdpo.monitoring.teaching import TeachingWatch
 from signdpo.pipeline.actors import FollowPolicy, GenerateNegatives, align_worker
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
-from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.clips import Clips, alignment_schedule, training_clips
 from signdpo.pipeline.stages.control import tell_best
 from signdpo.pipeline.stages.negatives import (
     Negatives,
-    alignment_schedule,
     generator_arguments,
     open_cache,
-    training_clips,
 )
 from signdpo.pipeline.stages.perturber import Perturber
 from signdpo.pipeline.stages.pretrain import Pretrain
+from signdpo.pipeline.stages.segments import Segments
 from signdpo.run_context import RunContext
 from signdpo.storage.files import fetch_folder
 from signdpo.training.fit import checkpoints_of, fit, keep_best
@@ -50,8 +49,9 @@ WARM_STEPS = 3  # first batches, which wait for the generators to load their mod
 
 # Keys of `dpo` that decide the alignment; those of the negatives come with them.
 OWN = (
-    *("batch_size", "loss", "beta", "betas", "weights", "mle_weight", "anchor_weight", "label_smoothing"),
-    *("length_normalize", "lr", "warmup_steps", "weight_decay", "clip_grad_norm", "select_by", "checkpoint_every"),
+    *("batch_size", "loss", "beta", "betas", "weights", "mle_weight", "counterfactual_mle_weight", "anchor_weight"),
+    *("label_smoothing", "length_normalize", "dropout", "lr", "warmup_steps", "weight_decay", "clip_grad_norm"),
+    *("select_by", "checkpoint_every"),
 )
 
 
@@ -74,7 +74,7 @@ class Align(Stage[AlignOutputs]):
 
     name = "align"
     outputs = AlignOutputs
-    builds_on = (Clips, Pretrain, Perturber)
+    builds_on = (Clips, Pretrain, Perturber, Segments)
     resumable = frozenset({"dpo.checkpoint_every"})
 
     def purpose(self, config: Config) -> str:

@@ -12,6 +12,8 @@ from signdpo.corpora.planning import list_entries
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import fingerprint
 from signdpo.data.clips import read_quarantine
+from signdpo.data.schedule import Schedule
+from signdpo.data.stream import ClipStore
 from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
@@ -78,3 +80,19 @@ class Clips(Stage[ClipsOutputs]):
         return ClipsOutputs(
             content_hash=manifest.content_hash, clips=counts, quarantined=len(quarantined), reasons=reasons
         )
+
+
+def training_clips(context: RunContext) -> ClipStore:
+    """The train split, in the object store."""
+    return ClipStore.load(context.clips, "train", max_frames=context.config.corpus.max_frames)
+
+
+def alignment_schedule(config: Config, store: ClipStore) -> Schedule:
+    """The blocks of an alignment: cached rows are made as it would stream them, so that both agree to the bit."""
+    return Schedule(
+        store.num_frames,
+        epochs=config.dpo.epochs,
+        batch_size=config.dpo.batch_size,
+        workers=config.resources.workers,
+        seed=config.alignment_seed,
+    )

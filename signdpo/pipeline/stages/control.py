@@ -10,8 +10,7 @@ from signdpo.cluster.plan import DATA_TASK, trainers
 from signdpo.config import Config
 from signdpo.pipeline.actors import mle_worker
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
-from signdpo.pipeline.stages.clips import Clips
-from signdpo.pipeline.stages.negatives import alignment_schedule, training_clips
+from signdpo.pipeline.stages.clips import Clips, alignment_schedule, training_clips
 from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.run_context import RunContext
 from signdpo.storage.files import fetch_folder
@@ -21,7 +20,17 @@ from signdpo.training.step_metrics import Row
 
 # Keys of `dpo` that decide it: all that an alignment has and that is not of its preferences.
 OPTIMISATION = (
-    *("batch_size", "epochs", "mle_weight", "lr", "warmup_steps", "weight_decay", "clip_grad_norm", "precision"),
+    *(
+        "batch_size",
+        "epochs",
+        "dropout",
+        "mle_weight",
+        "lr",
+        "warmup_steps",
+        "weight_decay",
+        "clip_grad_norm",
+        "precision",
+    ),
     *("select_by", "checkpoint_every"),
 )
 SCORING = ("corpus.language", "evaluation.tokenize", "evaluation.max_new_tokens")  # a checkpoint on dev
@@ -86,7 +95,8 @@ class Control(Stage[ControlOutputs]):
                 choices=config.dpo,
                 precision=(config.dpo_precision, "dpo.precision"),
                 label_smoothing=config.pretrain.label_smoothing if dropout else 0.0,
-                dropout=dropout,
+                dropout=dropout or config.dpo.dropout,
+                own_norm=not dropout,
                 weight=config.dpo.mle_weight or 1.0,
                 checkpoint_every=config.dpo.checkpoint_every,
                 from_zero=True,

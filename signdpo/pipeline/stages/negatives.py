@@ -22,15 +22,16 @@ from signdpo.data.cache import (
     part_name,
     why_stale,
 )
-from signdpo.data.schedule import Block, Schedule
+from signdpo.data.schedule import Block
 from signdpo.data.stream import ClipStore
 from signdpo.monitoring.progress import StageProgress
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.pipeline.actors import CacheNegatives, GeneratorArguments
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
-from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.clips import Clips, alignment_schedule, training_clips
 from signdpo.pipeline.stages.perturber import Perturber
 from signdpo.pipeline.stages.pretrain import Pretrain
+from signdpo.pipeline.stages.segments import Segments
 from signdpo.run_context import RunContext
 from signdpo.storage.files import absolute, exists, join, list_folder, write_json
 
@@ -55,7 +56,7 @@ class Negatives(Stage[NegativesOutputs]):
 
     name = "negatives"
     outputs = NegativesOutputs
-    builds_on = (Clips, Pretrain, Perturber)
+    builds_on = (Clips, Pretrain, Perturber, Segments)
     shared = True
 
     def purpose(self, config: Config) -> str:
@@ -67,7 +68,7 @@ class Negatives(Stage[NegativesOutputs]):
     def reads(self, config: Config) -> Sequence[str]:
         """Batches and devices are left out: they move reference log-probabilities by rounding alone (1e-5 nats)."""
         choosing = tuple(f"negatives.perturber.{name}" for name in CHOOSING)
-        own = ("levels", "operations", "strength", "donors", "hardness", "guidance", "salience", "perturber.kind")
+        own = ("levels", "operations", "strength", "donors", "hardness", "guidance", "salience", "counterfactual")
         sampling: tuple[str, ...] = ()
         if config.negatives.perturber.kind == "policy":
             sampling = ("negatives.perturber.temperature", "evaluation.max_new_tokens")
@@ -78,7 +79,7 @@ class Negatives(Stage[NegativesOutputs]):
             "policy.max_text_tokens",
             "dpo.precision",
             "dpo.epochs",
-            *(f"negatives.{name}" for name in own),
+            *(f"negatives.{name}" for name in (*own, "perturber.kind")),
             *choosing,
             *sampling,
         )
@@ -90,6 +91,7 @@ class Negatives(Stage[NegativesOutputs]):
             "pretrain.policy_hash": before[Pretrain].policy_hash,
             # Without the language level there is none.
             **({"perturber.content_hash": before[Perturber].content_hash} if Perturber in before else {}),
+            **({"segments.content_hash": before[Segments].content_hash} if Segments in before else {}),
         }
 
     def demands(self, config: Config) -> list[Demand]:
@@ -125,22 +127,6 @@ def open_cache(context: RunContext, before: Results, store: ClipStore) -> Cached
     return CachedNegatives.load(folder, store, context.config.dpo.epochs)
 
 
-def training_clips(context: RunContext) -> ClipStore:
-    """The train split, in the object store."""
-    return ClipStore.load(context.clips, "train", max_frames=context.config.corpus.max_frames)
-
-
-def alignment_schedule(config: Config, store: ClipStore) -> Schedule:
-    """The blocks of an alignment: cached rows are made as it would stream them, so that both agree to the bit."""
-    return Schedule(
-        store.num_frames,
-        epochs=config.dpo.epochs,
-        batch_size=config.dpo.batch_size,
-        workers=config.resources.workers,
-        seed=config.alignment_seed,
-    )
-
-
 def generator_arguments(context: RunContext, before: Results) -> GeneratorArguments:
     return GeneratorArguments(
         config=context.config,
@@ -148,6 +134,7 @@ def generator_arguments(context: RunContext, before: Results) -> GeneratorArgume
         reference_hash=before[Pretrain].policy_hash,
         perturber=context.perturber,
         clips=context.clips,
+        segments=context.segments,
     )
 
 

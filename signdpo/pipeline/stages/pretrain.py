@@ -97,6 +97,11 @@ class Pretrain(Stage[PretrainOutputs]):
         return PretrainOutputs(policy_hash=Policy.load(fetch_folder(context.baseline)).hash())
 
 
+def scored_steps(epoch_steps: Sequence[int], every: int) -> list[int]:
+    """Steps at the end of every so many epochs, and of the last."""
+    return [step for epoch, step in enumerate(epoch_steps, start=1) if epoch % every == 0 or epoch == len(epoch_steps)]
+
+
 def training_plan(context: RunContext, before: Results, inputs: Inputs, initial: str) -> TrainingPlan:
     """The pre-training as Ray Train is to do it.
 
@@ -125,7 +130,7 @@ def training_plan(context: RunContext, before: Results, inputs: Inputs, initial:
         settings=MleSettings(
             initial=initial,
             clips=context.clips,
-            epoch_steps=schedule.epoch_steps,
+            epoch_steps=scored_steps(schedule.epoch_steps, config.pretrain.score_every),
             choices=config.pretrain,
             precision=(config.pretrain_precision, "pretrain.precision"),
             label_smoothing=config.pretrain.label_smoothing,

@@ -156,12 +156,12 @@ def test_statistics_of_batches_add_up_to_those_of_a_run() -> None:
         columns = preference_columns(
             clips,
             valid=[np.array(valid)] * clips,
-            reference_margins=[np.full(5, margin, np.float32)] * clips,
+            reference_margins=[np.full(6, margin, np.float32)] * clips,
             redraws=[np.full(4, redraws, np.int32)] * clips,
         )
         return PreferenceBatch.collate(columns)
 
-    first, second = batch([True] * 5, 2.0, 0, 30), batch([False, *[True] * 4], 5.0, 2, 10)
+    first, second = batch([True] * 6, 2.0, 0, 30), batch([False, *[True] * 5], 5.0, 2, 10)
     metrics = [means(batch_statistics(first)) | {"rows": 30}, means(batch_statistics(second)) | {"rows": 10}]
     assert metrics[1]["negatives/accepted/spatial_global"] == 0
     run = run_statistics(metrics)
