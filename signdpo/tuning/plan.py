@@ -31,24 +31,32 @@ class TrialCapacity:
     why: str
 
 
-def trial_capacity(space: Space, search: SearchConfig, inventory: Inventory) -> TrialCapacity:
-    """As many trials as nodes that are there or may come can hold, and as the search allows.
+def trial_capacity(
+    config: Config, inventory: Inventory, *, trials: int, concurrent: int | None = None
+) -> TrialCapacity:
+    """As many trials as nodes that are there or may come can hold, and no more than are allowed.
+
+    Args:
+        config: of any trial.
+        inventory: nodes.
+        trials: number of trials in all.
+        concurrent: the most at a time.
 
     Raises:
         ConfigError: if not even one fits.
     """
-    resources = space.base.resources
+    resources = config.resources
     workers = trainers(resources, "worker", resources.workers)
     parts = [workers, Part("reading task", {"CPU": READ_CPUS})]
-    if space.base.negatives.mode == "stream":
-        parts.append(generators(fewest_generators(space.base).resources))
+    if config.negatives.mode == "stream":
+        parts.append(generators(fewest_generators(config).resources))
     trial, beside = Demand("trial", tuple(parts)), [DATA_TASK]
-    fit = copies_that_fit(trial.parts, beside, inventory, most=search.trials)
+    fit = copies_that_fit(trial.parts, beside, inventory, most=trials)
     once = ", ".join(map(str, beside))
     plan = f"a trial takes {trial}; beside them {once}; {inventory.name} has {inventory.describe()}"
     if fit < 1:
         raise ConfigError(f"{plan}: not one fits. Lower {', '.join(workers.keys)}, or {inventory.remedy}")
-    return TrialCapacity(min(fit, search.concurrent or fit), plan)
+    return TrialCapacity(min(fit, concurrent or fit), plan)
 
 
 def fewest_generators(config: Config) -> Config:

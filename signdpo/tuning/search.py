@@ -40,6 +40,7 @@ from signdpo.tuning.slots import FreeSlots, TrialSlotsActor
 from signdpo.tuning.space import Space
 from signdpo.tuning.trial import TrialInputs, run_trial
 from signdpo.tuning.trial_logger import TrialLogger
+from signdpo.tuning.winner import AFTERWARDS, report_winner
 
 TUNE_FOLDER = "tune"  # Ray Tune's own records of the search
 STATE_FILES = "experiment_state-*.json"
@@ -74,9 +75,9 @@ def run_search(config: Config, search: SearchConfig, directory: str, console: Co
     check_record(context, search)
     stages = [stage for stage in stages_of(base) if stage.shared]
     needed = demands_of(base, stages)
-    begin_ray(base, needed)
+    begin_ray(base, [*needed, *demands_of(base, [stage for stage in stages_of(base) if stage.name in AFTERWARDS])])
     show_plan(context, plan(context, stages), needed)
-    capacity = trial_capacity(space, search, joined_cluster())
+    capacity = trial_capacity(base, joined_cluster(), trials=search.trials, concurrent=search.concurrent)
     show_search(console, space, search, capacity)
     if not exists(context.path(RECORD)):  # config.yaml may be that of best.yaml by now, aligned in this directory
         write_text(context.path("config.yaml"), base.to_yaml())
@@ -89,6 +90,7 @@ def run_search(config: Config, search: SearchConfig, directory: str, console: Co
     results = ranked([TrialResult.of(trial) for trial in trials], base.dpo.select_by)
     show_results(console, results, base.dpo.select_by, baseline)
     save(context, space, results, baseline)
+    report_winner(context, shared, results)
     point_to_best(context, results, config)
     return results
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,10 +70,10 @@ class TrialAlign(Align):
 
 def run_trial(settings: dict[str, Any], shared: TrialInputs) -> None:
     """Align with these settings, as far as an earlier start of the search has not done it; report to Ray Tune."""
-    config, trial_id = fewest_generators(shared.space.config(settings)), tune.get_context().get_trial_id()
+    trial_id = tune.get_context().get_trial_id()
+    context = trial_context(shared, trial_id, settings, Console())
+    config = context.config
     start_ray(config)
-    directory = trial_directory(shared.directory, trial_id)
-    context = RunContext(config, directory, Console(), Upstream(shared.directory, shared_stages()))
     write_text(context.path("config.yaml"), config.to_yaml())
     stage = TrialAlign(trial_id, shared)
     if finished(context, stage, shared.before) is None:
@@ -82,6 +83,8 @@ def run_trial(settings: dict[str, Any], shared: TrialInputs) -> None:
     tune.report(report(score, epoch_steps[-1], epoch_steps))
 
 
-def trial_directory(search: str, trial_id: str) -> str:
-    """Where a trial of a search keeps what it makes: a run directory without the stages before the alignment."""
-    return join(search, "trials", trial_id)
+def trial_context(shared: TrialInputs, trial_id: str, settings: Mapping[str, Any], console: Console) -> RunContext:
+    """A trial as a run of its own, which finds the stages before the alignment in the search's directory."""
+    config = fewest_generators(shared.space.config(settings))
+    upstream = Upstream(shared.directory, shared_stages())
+    return RunContext(config, join(shared.directory, "trials", trial_id), console, upstream)

@@ -23,7 +23,8 @@ from signdpo.tuning.search import run_search
 from signdpo.tuning.settings import Range, SearchConfig
 from signdpo.tuning.trial import TrialInputs, run_trial
 
-BASE = [*SMALL, "dpo.checkpoint_every=100"]  # what is scored is each epoch's end, after steps 5 and 10
+# What is scored is each epoch's end, after steps 5 and 10.
+BASE = [*SMALL, "dpo.checkpoint_every=100", "dpo.select_by=eval_bleu4"]
 SEARCH = SearchConfig(
     trials=2,
     algorithm="random",
@@ -75,7 +76,9 @@ def test_a_failed_trial_is_reported_and_the_others_finish(searched: tuple[Path, 
     assert (failed.settings["dpo.loss"], failed.error) == ("ipo", "ValueError: no ipo today")
     assert f"trial {failed.id} failed (loss=ipo" in printed
     assert set(finished_alignments(directory)) == {results[0].id}
-    assert len(printed.splitlines()) < 60
+    assert len(printed.splitlines()) < 130
+    assert "beside the control of its settings" in printed
+    assert "of 1 trials that are equal in truth the best is expected 0.00 BLEU-4 above their mean" in printed
     assert "2 trials by random and none, 2 at a time; a trial takes 1.5 CPU" in " ".join(printed.split())
 
 
@@ -84,7 +87,7 @@ def test_trials_share_stages_and_negatives(searched: tuple[Path, list[TrialResul
     assert len(list(directory.glob("negatives/*/manifest.json"))) == 1
     assert printed.count("the negatives of all epochs, as Parquet") == 2  # in the plan, and when they were made
     own = {path.name for path in (directory / "trials" / results[0].id).iterdir()}
-    assert own == {"config.yaml", "align"}
+    assert own == {"config.yaml", "align", "control", "translation", "evaluation"}  # it is the best one
     for stage in ("clips", "pretrain", "perturber"):
         assert read_json(str(directory / stage / "stage.json")) == read_json(
             str(small_run.directory / stage / "stage.json")
@@ -98,14 +101,15 @@ def test_scores_are_those_of_the_kept_policies(
     aligned = directory / "trials" / results[0].id / "align"
     rows = read_metrics(str(aligned / "metrics.jsonl"))
     assert {row["step"]: row["eval_bleu4"] for row in rows if "eval_bleu4" in row}.keys() == {5, 10}
-    assert results[0].score == max(row["eval_bleu4"] for row in rows if "eval_bleu4" in row)
+    baseline = read_json(str(directory / "baseline.json"))["eval_bleu4"]  # of step 0, a candidate too
+    assert results[0].score == pytest.approx(max(baseline, *(row.get("eval_bleu4", 0.0) for row in rows)))
     Policy.load(aligned / "policy")
     scores = [
         row["eval_bleu4"]
         for row in read_metrics(str(small_run.directory / "pretrain" / "metrics.jsonl"))
         if "eval_bleu4" in row
     ]
-    assert read_json(str(directory / "baseline.json"))["eval_bleu4"] == pytest.approx(max(scores))
+    assert baseline == pytest.approx(max(scores))
 
 
 def test_best_yaml_is_the_run_that_the_best_trial_was(searched: tuple[Path, list[TrialResult], str]) -> None:

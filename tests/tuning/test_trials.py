@@ -243,7 +243,7 @@ def test_as_many_trials_run_as_the_cluster_holds() -> None:
     search = SearchConfig(space=RANGES)
 
     def trials(space: Space, search: SearchConfig, *nodes: dict[str, float]) -> int:
-        return trial_capacity(space, search, Inventory(nodes)).trials
+        return trial_capacity(space.base, Inventory(nodes), trials=search.trials, concurrent=search.concurrent).trials
 
     assert [trials(SPACE, search, {"CPU": cpus}) for cpus in (3, 4, 8, 64)] == [1, 2, 4, 8]
     assert trials(SPACE, SearchConfig(space=RANGES, concurrent=3), {"CPU": 64}) == 3
@@ -256,15 +256,14 @@ def test_as_many_trials_run_as_the_cluster_holds() -> None:
         r"a trial takes 1\.5 CPU.*; beside them 1 Ray Data task of 1 CPU; the cluster has 1 x 2 CPU: not one fits\."
     )
     with pytest.raises(ConfigError, match=refused + r" Lower resources\.workers, "):
-        trial_capacity(SPACE, search, Inventory(({"CPU": 2},)))
+        trial_capacity(SPACE.base, Inventory(({"CPU": 2},)), trials=8)
 
 
 def test_trials_count_on_nodes_that_an_autoscaler_may_add() -> None:
     cluster = yaml.safe_load((Path(__file__).parents[2] / "cluster.yaml").read_text())
     base = load_config(None, ["resources=cluster", "negatives.mode=cached"])
-    space, search = Space(base, RANGES), SearchConfig(space=RANGES)
     pairs = cluster["available_node_types"]["trainer"]["max_workers"] // base.resources.workers
-    capacity = trial_capacity(space, search, of_cluster_file(cluster))
+    capacity = trial_capacity(base, of_cluster_file(cluster), trials=8)
     assert capacity.trials == pairs
     assert "to be added" in capacity.why
 
@@ -276,7 +275,7 @@ def test_another_search_in_the_same_directory_is_refused_with_what_differs(tmp_p
     (tmp_path / RECORD).write_text(record_of(context.config, search))
     check_record(context, search)
     check_record(context_of(tmp_path, **{"resources.num_cpus": 64}), search.model_copy(update={"concurrent": 2}))
-    with pytest.raises(ConfigError, match=r"another search: dpo\.epochs \(there 1, here 5\); set them back"):
+    with pytest.raises(ConfigError, match=r"another search: dpo\.epochs \(there 4, here 5\); set them back"):
         check_record(context_of(tmp_path, **{"dpo.epochs": 5}), search)
     other = search.model_copy(update={"space": RANGES | {"dpo.beta": Range(loguniform=(0.1, 3))}})
     with pytest.raises(ConfigError, match=r"search\.space\.dpo\.beta\.loguniform \(there \[0\.1, 10\.0\], here"):
