@@ -176,7 +176,7 @@ def _pretrain(model: SignTranslator, batch: Batch) -> Tensor:
 
 
 def _align(model: SignTranslator, batch: Batch) -> Tensor:
-    scores = PreferenceStep(model)(batch.clips, batch.mask, batch.labels)
+    scores, _ = PreferenceStep(model)(batch.clips, batch.mask, batch.labels)
     return scores[1:].mean() - scores[0].mean()
 
 

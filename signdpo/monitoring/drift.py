@@ -18,10 +18,17 @@ REMEDY: Final = "Raise dpo.mle_weight or dpo.anchor_weight, or lower dpo.lr."
 
 
 class DriftWatch:
-    """Warns once, while training goes on, when the mean drift of the last reports falls below `LOWEST_DRIFT`."""
+    """Warns once, while training goes on, when the mean drift of the last reports falls below `LOWEST_DRIFT`.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        console: where a person reads.
+        dropout: whether the policy trains with it: it scores lower than the reference from the start, then, and the
+            first reports are what is drifted from.
+    """
+
+    def __init__(self, console: Console, *, dropout: bool = False) -> None:
         self.console = console
+        self.start: float | None = None if dropout else 0.0
         self.drifts: deque[float] = deque(maxlen=REPORTS)
         self.warned = False
 
@@ -31,7 +38,12 @@ class DriftWatch:
             return
         self.drifts.append(row["logps/chosen_drift"])
         mean = sum(self.drifts) / len(self.drifts)
-        if self.warned or len(self.drifts) < REPORTS or mean >= LOWEST_DRIFT:
+        if self.warned or len(self.drifts) < REPORTS:
+            return
+        if self.start is None:
+            self.start = mean
+        mean -= self.start
+        if mean >= LOWEST_DRIFT:
             return
         self.warned = True
         self.console.print(

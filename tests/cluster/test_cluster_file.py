@@ -104,7 +104,7 @@ def test_what_is_no_cluster_file_is_refused(text: str, message: str, tmp_path: P
         check_cluster_file(tmp_path / "cluster.yaml")
 
 
-@pytest.mark.parametrize(("trainers", "code", "printed"), [(2, 0, "2 training workers"), (3, 2, "align stage needs")])
+@pytest.mark.parametrize(("trainers", "code", "printed"), [(2, 0, "2 training workers"), (3, 2, "control stage needs")])
 def test_the_job_checks_that_a_plan_has_its_places(
     trainers: int, code: int, printed: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -108,9 +108,11 @@ def test_every_stage_that_runs_is_planned() -> None:
         return [(demand.stage, demand.cpus) for demand in demands(load_config(None, overrides))]
 
     ends = [("align", 2.5), ("translation", 1.5)]
-    assert planned() == [("clips", 1), ("pretrain", 3), ("perturber", 1.5), ("perturber", 1), *ends]
-    assert planned("negatives.perturber.kind=rules", "policy.init=/x") == [("clips", 1), *ends]
-    assert planned("negatives.mode=cached")[4:] == [("negatives", 1.5), ("align", 2), ("translation", 1.5)]
+    control, segments = ("control", 2), ("segments", 1.5)
+    begins = [("clips", 1), ("pretrain", 3), control, ("perturber", 1.5), ("perturber", 1), segments]
+    assert planned() == [*begins, *ends]
+    assert planned("negatives.perturber.kind=rules", "policy.init=/x") == [("clips", 1), control, segments, *ends]
+    assert planned("negatives.mode=cached")[6:] == [("negatives", 1.5), ("align", 2), ("translation", 1.5)]
 
 
 def test_the_preset_cluster_fits_what_cluster_yaml_may_become() -> None:

@@ -158,8 +158,8 @@ def test_shared_negatives_have_the_levels_of_every_trial() -> None:
         base, {"dpo.weights.language": Range(uniform=(0, 1)), "dpo.weights.spatial_local": Range(choice=(0, 1))}
     )
     assert space.deciding_negatives() == []
-    levels = ("spatial_local", "temporal_global", "language")
+    levels = ("spatial_local", "temporal_global", "language", "counterfactual")
     without = space.config({"dpo.weights.language": 0.0, "dpo.weights.spatial_local": 0})
-    assert (without.made_levels, without.dpo.levels) == (levels, ("temporal_global",))
+    assert (without.made_levels, without.dpo.levels) == (levels, ("temporal_global", "counterfactual"))
     alone = Space.of(base, {"negatives.donors": Range(integer=(1, 9))})  # whose trials make their own
     assert alone.base.negatives.levels is None

@@ -147,7 +147,8 @@ def align(context: RunContext, before: Results, inputs: Inputs, shared: Alignmen
         stream=preference_stream(context, before, store, schedule, watchdog.attempts, weights),
     )
     forget_ledger(ledger, after=checkpoints_of(context, plan.stage, plan.key).newest_step())
-    drift, teaching = DriftWatch(context.console), TeachingWatch(context.console, config.dpo.levels, plan.total_steps)
+    drift = DriftWatch(context.console, dropout=config.dpo.dropout)
+    teaching = TeachingWatch(context.console, config.dpo.levels, plan.total_steps)
     epoch: list[Row] = []
 
     def on_row(row: Row) -> None:
