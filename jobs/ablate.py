@@ -1,8 +1,13 @@
-"""What each piece of the method is worth, measured with the policies of a finished run.
+"""What each piece of the method is worth.
 
 python jobs/ablate.py salience --run-dir runs/default
 python jobs/ablate.py guidance --run-dir runs/default --split test --json guidance.json --chart guidance.png
+python jobs/ablate.py levels --run-dir runs/default --seeds 1 2 3
 python jobs/ablate.py perturber --predictions /data/predictions --corpus openasl
+
+`levels` trains every level alone, all of them, and a control of equal steps and one of equal time, from the baseline of
+a run that is finished or new, with each seed, and writes one table into `ablation/` of the run directory. The same
+command goes on after a kill.
 
 `salience` asks, on the synthetic corpus, how many times better than chance salience finds the frames and the parts that
 tell signs apart, under each rule of aggregation. `guidance` asks how much more log-probability negatives cost where
@@ -20,7 +25,7 @@ from rich.console import Console
 
 from signdpo.config import load_config
 from signdpo.pipeline.commands import add_options, new_parser, run_job
-from signdpo.storage.files import write_json
+from signdpo.storage.files import exists, join, write_json
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -41,10 +46,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
     perturber.add_argument("--predictions", required=True, metavar="DIR", help="of references and predictions")
     perturber.add_argument("--corpus", required=True, help="the files' name before .dev.refs.txt")
     perturber.add_argument("--texts", metavar="FILE", help="labels of the Uni-Sign release: more text to warm up on")
+    levels = ablations.add_parser("levels", help="each level alone and all of them beside a control, over seeds")
+    add_options(levels, "--config", "--set", "--run-dir", run_dir="runs/default")
+    levels.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="default: 1 2 3")
+    levels.add_argument(
+        "--arms", nargs="+", default=[], metavar="ARM", help="beside baseline and control; default: all"
+    )
     return run_job(parser, ablate, arguments)
 
 
+def ablate_levels(options: argparse.Namespace, console: Console) -> None:
+    there = join(options.run_dir, "config.yaml")
+    config = load_config(options.config or (there if exists(there) else None), options.set)
+    from signdpo.pipeline.preflight import refuse_early
+
+    refuse_early(config)
+    from signdpo.ablations.levels import LevelsAblation  # imports for seconds
+
+    LevelsAblation(config, options.run_dir, options.seeds, console, options.arms).run()
+
+
 def ablate(options: argparse.Namespace, console: Console) -> None:
+    if options.name == "levels":
+        return ablate_levels(options, console)
     from signdpo.ablations import guidance, measured_run, perturber, salience  # bring torch, which --help does not need
     from signdpo.monitoring.progress import StageProgress
 

@@ -135,7 +135,7 @@ def show_rows(console: Console, rows: Sequence[Sequence[str]], *, words: int) ->
     """A table on the console; the first `words` columns are words, the others numbers."""
     table = Table(box=SIMPLE_HEAD)
     for place, heading in enumerate(rows[0]):
-        table.add_column(heading, justify="left" if place < words else "right")
+        table.add_column(heading, justify="left" if place < words else "right", no_wrap=place < words)
     for row in rows[1:]:
         table.add_row(*row)
     console.print(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from matplotlib.axes import Axes
@@ -62,3 +62,28 @@ def _draw(axes: Axes, differences: Mapping[str, Mapping[str, Mapping[str, Any]]]
     axes.tick_params(axis="y", length=0)
     axes.grid(visible=False, axis="y")
     axes.set_ylim(len(names) * spacing - 1, -1)
+
+
+def arms_figure(differences: Mapping[str, Mapping[str, Mapping[str, Any]]], names: Sequence[str]) -> Figure:
+    """A row for each difference and a panel for each score: a point on its 95 % interval.
+
+    Args:
+        differences: name of the row -> score -> `PairedBootstrap.to_dict()`.
+        names: scores that all of them have.
+    """
+    heights = list(range(len(differences)))
+    with report_style():
+        figure = Figure(figsize=(2.4 + 2.1 * len(names), 1.0 + 1.6 * ROW * len(heights)), layout="constrained")
+        panels = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+        for axes, name in zip(panels, names, strict=True):
+            tests, points = [found[name] for found in differences.values()], SCORES[name].points
+            lows, highs = ([points(test[f"confidence_{end}"]) for test in tests] for end in ("low", "high"))
+            axes.hlines(heights, lows, highs, color=ACCENT, linewidth=2.2)
+            axes.scatter([points(test["delta"]) for test in tests], heights, s=30, color=ACCENT, zorder=3)
+            axes.axvline(0, color=INK, linewidth=0.8, alpha=0.6)
+            axes.set_title(f"{SCORES[name].title}, points")
+            axes.tick_params(axis="y", length=0)
+            axes.grid(visible=False, axis="y")
+        panels[0].set_yticks(heights, list(differences))
+        panels[0].set_ylim(len(heights) - 0.4, -0.6)
+    return figure

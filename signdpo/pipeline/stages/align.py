@@ -70,12 +70,19 @@ class AlignOutputs(StageOutputs):
 
 
 class Align(Stage[AlignOutputs]):
-    """Aligns on the train split, keeps the checkpoint with the best dev score as `align/policy`."""
+    """Aligns on the train split, keeps the checkpoint with the best dev score as `align/policy`.
+
+    Args:
+        shared: what it shares with other alignments.
+    """
 
     name = "align"
     outputs = AlignOutputs
     builds_on = (Clips, Pretrain, Perturber, Segments)
     resumable = frozenset({"dpo.checkpoint_every"})
+
+    def __init__(self, shared: Alignment | None = None) -> None:
+        self.beside = shared
 
     def purpose(self, config: Config) -> str:
         if config.negatives.mode == "cached":
@@ -98,12 +105,12 @@ class Align(Stage[AlignOutputs]):
         return [Demand(self.name, (workers, generators(config.resources), DATA_TASK))]
 
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> AlignOutputs:
-        return align(context, before, inputs)
+        return align(context, before, inputs, self.beside)
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """What an alignment of a search shares with the others, and tells them.
+    """What an alignment shares with others that run beside it, and tells them.
 
     Args:
         store: training clips, where they are in the object store already.

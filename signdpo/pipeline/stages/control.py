@@ -8,6 +8,7 @@ from typing import Any
 from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import DATA_TASK, trainers
 from signdpo.config import Config
+from signdpo.data.stream import ClipStore
 from signdpo.pipeline.actors import mle_worker
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.clips import Clips, alignment_schedule, training_clips
@@ -49,12 +50,19 @@ class ControlOutputs(StageOutputs):
 
 
 class Control(Stage[ControlOutputs]):
-    """Trains on the train split as the alignment does, without its preferences; keeps the best as `control/policy`."""
+    """Trains on the train split as the alignment does, without its preferences; keeps the best as `control/policy`.
+
+    Args:
+        store: training clips, where they are in the object store already.
+    """
 
     name = "control"
     outputs = ControlOutputs
     builds_on = (Clips, Pretrain)
     resumable = frozenset({"dpo.checkpoint_every"})
+
+    def __init__(self, store: ClipStore | None = None) -> None:
+        self.store = store
 
     def purpose(self, config: Config) -> str:
         how = " with dropout" if config.control == "dropout" else ""
@@ -81,7 +89,7 @@ class Control(Stage[ControlOutputs]):
         from signdpo.models.policy import Policy
 
         config, dropout = context.config, context.config.control == "dropout"
-        store = training_clips(context)
+        store = self.store or training_clips(context)
         schedule = alignment_schedule(config, store)
         plan = TrainingPlan(
             stage=self.name,
