@@ -121,6 +121,7 @@ def test_that_nothing_was_taught_is_noted_with_what_decided_it(tmp_path: Path, m
     assert other.failure(context, before) is None
 
 
+@pytest.mark.long
 def test_arms_share_the_run_and_one_cache_of_negatives(small_run: SmallRun, tmp_path: Path) -> None:
     directory = tmp_path / "run"
     left = shutil.ignore_patterns("align", "control", "translation", "evaluation")
