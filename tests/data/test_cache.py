@@ -33,7 +33,7 @@ def cached_run(small_run: SmallRun, tmp_path_factory: pytest.TempPathFactory) ->
 def made_cache(run: SmallRun, directory: Path, *overrides: str) -> CachedNegatives:
     """The cache of a run in `directory` that has its first stages from another, made as far as it is lacking."""
     config = load_config(None, [*SMALL, "negatives.mode=cached", *overrides])
-    upstream = Upstream(str(run.directory), frozenset({"clips", "pretrain", "perturber"}))
+    upstream = Upstream(str(run.directory), frozenset({"clips", "pretrain", "perturber", "segments"}))
     context = RunContext(config, str(directory), Console(file=StringIO()), upstream)
     stage, before = Negatives(), copy.deepcopy(run.outputs)
     before.add(stage, stage.work(context, before, stage.inputs(config, before)))
@@ -85,7 +85,7 @@ def test_a_stale_cache_is_refused_with_what_differs(
     small_run: SmallRun, cached_run: tuple[Path, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     named = f"negatives.cache={cached_run[0] / 'negatives'}"
-    stale = r"is stale for this run: negatives\.donors \(there 64, here 5\); seed \(there 1, here 5\); set"
+    stale = r"is stale for this run: dpo\.seed \(there 1, here 5\); negatives\.donors \(there 64, here 5\); set"
     with pytest.raises(ConfigError, match=stale):
         made_cache(small_run, tmp_path, named, "negatives.donors=5", "seed=5")
 
