@@ -110,7 +110,8 @@ def test_an_interrupted_cache_goes_on(
         os.utime(part, (1, 1))
     made_cache(small_run, tmp_path)
     assert {part.stat().st_mtime for part in kept} == {1}
-    assert pq.read_table(lost).drop_columns(["generator"]).equals(whole.drop_columns(["generator"]))
+    again, before = (str(table.drop_columns(["generator"]).to_pylist()) for table in (pq.read_table(lost), whole))
+    assert again == before  # as text, since scores of what was not made are NaN, and equal nothing
     assert (lost.parent / "manifest.json").is_file()
 
 
