@@ -31,7 +31,8 @@ pytestmark = pytest.mark.usefixtures("ray_cluster")
 
 def arguments_of(run: SmallRun) -> tuple[Any, ...]:
     baseline, perturber = str(run.directory / "pretrain" / "policy"), str(run.directory / "perturber" / "model")
-    return run.config, baseline, run.reference_hash, perturber, str(run.directory / "clips")
+    clips, segments = str(run.directory / "clips"), str(run.directory / "segments")
+    return run.config, baseline, run.reference_hash, perturber, clips, segments
 
 
 def move(model: torch.nn.Module) -> None:
@@ -84,8 +85,9 @@ def test_the_frozen_reference_scored_the_rows_of_every_version(
         sentences = [*batch.texts, *batch.rejected_texts]
         labels = tokenize(reference.tokenizer, sentences, max_tokens=64).view(2, len(batch), -1)
         with torch.no_grad():
-            scored = score(torch.stack([keypoints for keypoints, _ in padded]), padded[0][1], labels)
-        logps = np.stack([batch.reference_chosen, *batch.reference_rejected.values()])
+            scored, _ = score(torch.stack([keypoints for keypoints, _ in padded]), padded[0][1], labels)
+        rejected = (batch.reference_rejected[level] for level in (*batch.rejected_clips, "language"))
+        logps = np.stack([batch.reference_chosen, *rejected])
         np.testing.assert_allclose(logps, scored.numpy(), atol=1e-4)
 
 

@@ -73,7 +73,7 @@ def test_killed_mid_epoch_and_at_its_end_and_at_the_very_end(
     assert len(list((tmp_path / "marks").iterdir())) == len(steps)
     assert_same_training(context.directory, small_run.directory, "align")
     assert ledger_of(context.directory) == ledger_of(small_run.directory)
-    assert "every clip once an epoch: 144 rows in 2 epochs, 5 levels" in context.console.file.getvalue()
+    assert "every clip once an epoch: 144 rows in 2 epochs, 6 levels" in context.console.file.getvalue()
     # The last two, and the best, of which all but one were written before some worker was killed.
     stored = CheckpointStore(str(next(Path(context.directory, "align").glob("training-*")))).complete()
     assert [checkpoint.step for checkpoint in stored][:2] == [10, 9]
@@ -107,7 +107,7 @@ def test_a_training_goes_on_with_another_number_of_workers_and_of_checkpoints(
     context = run_again(small_run, directory, "align", *pair)
     printed = context.console.file.getvalue()
     assert "goes on from step 5" in printed
-    assert "every clip once an epoch: 144 rows in 2 epochs, 5 levels" in printed
+    assert "every clip once an epoch: 144 rows in 2 epochs, 6 levels" in printed
     one, two = (ledger_of(where) for where in (small_run.directory, directory))
     assert [row["rank"] for row in two if row["step"] < 5] == [0] * 72
     assert {row["rank"] for row in two if row["step"] >= 5} == {0, 1}
