@@ -87,13 +87,13 @@ def train_dpo(settings: DpoSettings, run: WorkerRun) -> None:
     config = run.config
     device = ray.train.torch.get_device()
     torch.set_num_threads(run.threads)
+    torch.manual_seed(config.alignment_seed + rank_and_world()[0])
     policy = Policy.load(fetch_folder(settings.reference))
     check_reference(policy.hash(), settings.reference_hash, settings.reference)
     policy.model.to(device)
     set_up_precision(device, config.dpo_precision, key="dpo.precision")
     state = new_state(policy, config.dpo, run)
     # Without dropout, and with BatchNorm frozen, the policy scores exactly as the reference did at step zero.
-    torch.manual_seed(config.alignment_seed + rank_and_world()[0])
     set_mode(policy.model, dropout=config.dpo.dropout, own_norm=True)
     parallel = ray.train.torch.prepare_model(PreferenceStep(policy.model))
     dev = read_clips(settings.clips, "dev")
