@@ -113,12 +113,12 @@ def test_scores_and_report_are_written(small_run: SmallRun) -> None:
 
 def test_a_second_run_does_nothing(small_run: SmallRun) -> None:
     manifests = sorted(small_run.directory.glob("*/stage.json"))
-    assert len(manifests) == 8
+    assert len(manifests) == 9
     before = [path.stat().st_mtime_ns for path in manifests]
     console = Console(file=StringIO(), width=200)
     run(small_run.config, str(small_run.directory), console)
     assert [path.stat().st_mtime_ns for path in manifests] == before
-    assert console.file.getvalue().count("up to date") == 8
+    assert console.file.getvalue().count("up to date") == 9
 
 
 def test_a_moved_run_directory_is_still_the_run(small_run: SmallRun, tmp_path: Path) -> None:
