@@ -112,7 +112,7 @@ def train_dpo(settings: DpoSettings, run: WorkerRun) -> None:
             lag = Total(int((state.step - batch.policy_versions).sum()), len(batch))
             objective = replace(objective, metrics={**objective.metrics, "policy_version_lag": lag})
         metrics = state.update(objective, batch.ids, clip_grad_norm=config.dpo.clip_grad_norm)
-        ledger.record(batch)
+        ledger.record(batch, skipped="fault" in metrics)
         publisher.advance(state.step)
         metrics |= {"epoch": int(batch.epochs[0]), "generators": len(generators)}
         if state.step == settings.warm_steps or state.step in settings.epoch_steps:

@@ -52,14 +52,14 @@ class Ledger:
         self.folder, self.rank, self.committed = folder, rank, step
         self.parts: list[pa.Table] = []
 
-    def record(self, batch: PreferenceBatch) -> None:
-        """Note the preference rows of a batch that was trained on."""
+    def record(self, batch: PreferenceBatch, *, skipped: bool = False) -> None:
+        """Note the preference rows of a batch that was trained on, or whose step was skipped: it taught nothing."""
         columns = {
             "id": batch.ids,
             "epoch": batch.epochs,
             "step": batch.steps,
             "rank": [self.rank] * len(batch),
-            "levels": [[level for level, valid in batch.valid.items() if valid[row]] for row in range(len(batch))],
+            "levels": [[] if skipped else _taught(batch, row) for row in range(len(batch))],
             "policy_version": batch.policy_versions,
             "generator": batch.generators,
         }
@@ -70,6 +70,10 @@ class Ledger:
         name = f"{self.committed + 1:07d}-{step:07d}-rank-{self.rank}.parquet"
         write_parquet(join(self.folder, name), pa.concat_tables(self.parts))
         self.committed, self.parts = step, []
+
+
+def _taught(batch: PreferenceBatch, row: int) -> list[str]:
+    return [level for level, valid in batch.valid.items() if valid[row]]
 
 
 def forget_ledger(folder: str, *, after: int) -> None:

@@ -32,14 +32,17 @@ def state_of(policy: Policy, folder: Path) -> TrainingState:
     return TrainingState(policy, optimizer, scheduler, StepMetrics(str(folder)), "start", {}, "")
 
 
-def columns_of(policy: Policy, valid: Sequence[Sequence[bool]]) -> dict[str, Any]:
-    """Eight rows; `valid`: of each row, whether each level is."""
+def columns_of(policy: Policy, valid: Sequence[Sequence[bool]], bad: int | None = None) -> dict[str, Any]:
+    """Eight rows, of which the clip of one may be bad; `valid`: of each row, whether each level is."""
     rng = np.random.default_rng(0)
     clips = {name: [rng.normal(size=FRAMES * 207).astype(np.float16) for _ in SENTENCES] for name in SKELETON_LEVELS}
+    keypoints = [rng.normal(size=FRAMES * 207).astype(np.float16) for _ in SENTENCES]
+    if bad is not None:
+        keypoints[bad][:] = np.nan
     return preference_columns(
         len(SENTENCES),
         num_frames=np.full(len(SENTENCES), FRAMES, dtype=np.int32),
-        keypoints=[rng.normal(size=FRAMES * 207).astype(np.float16) for _ in SENTENCES],
+        keypoints=keypoints,
         text=np.array(SENTENCES, dtype=object),
         rejected_text=np.array(SENTENCES[::-1], dtype=object),
         reference_logps=[rng.normal(-9, 3, 7).astype(np.float32) for _ in SENTENCES],
@@ -52,14 +55,19 @@ def columns_of(policy: Policy, valid: Sequence[Sequence[bool]]) -> dict[str, Any
 def step_on(
     folder: Path, config: Config, valid: Sequence[Sequence[bool]], rows: slice, group: bool
 ) -> tuple[np.ndarray, dict[str, float]]:
-    """The gradient of a step, flat, and its metrics."""
+    """The gradient of a step, flat, and its metrics, after a step that is skipped for the clip of the last worker."""
     policy = Policy.load(folder)
     policy.model.eval()
-    step = PreferenceStep(policy.model)
+    step, reference = PreferenceStep(policy.model), policy.hash()
     parallel = nn.parallel.DistributedDataParallel(step) if group else step
-    batch = PreferenceBatch.collate({name: column[rows] for name, column in columns_of(policy, valid).items()})
-    objective = preference_objective(batch, parallel, policy, config, policy.hash())
-    metrics = state_of(policy, folder).update(objective, batch.ids, clip_grad_norm=float("inf"))
+    state = state_of(policy, folder)
+    for bad in (7, None):
+        columns = {name: column[rows] for name, column in columns_of(policy, valid, bad).items()}
+        batch = PreferenceBatch.collate(columns, config.dpo.levels)
+        objective = preference_objective(batch, parallel, policy, config, reference)
+        metrics = state.update(objective, batch.ids, clip_grad_norm=float("inf"))
+        assert metrics.get("fault", "").startswith("" if bad is None else "nll of clip-7")
+        assert ("fault" in metrics) == (bad is not None)
     return torch.cat([each.grad.flatten() for each in policy.model.parameters() if each.grad is not None]).numpy(), {
         name: value for name, value in metrics.items() if isinstance(value, float)
     }

@@ -49,6 +49,14 @@ def test_rows_say_what_was_taught_when_and_by_whom(tmp_path: Path) -> None:
     assert check_ledger(str(tmp_path), CLIPS, epochs=1) == "every clip once an epoch: 4 rows in 1 epoch, 5 levels"
 
 
+def test_rows_of_a_skipped_step_taught_nothing(tmp_path: Path) -> None:
+    ledger = Ledger(str(tmp_path), rank=0, step=0)
+    ledger.record(batch(0, 0, "ab"), skipped=True)
+    ledger.record(batch(0, 1, "cd"))
+    ledger.commit(2)
+    assert [bool(row["levels"]) for row in read_ledger(str(tmp_path)).to_pylist()] == [False, False, True, True]
+
+
 def test_steps_trained_again_after_a_restart_count_once(tmp_path: Path) -> None:
     record(tmp_path, 0, {0: "ab"})
     record(tmp_path, 0, {1: "cd"}, done=1)  # its checkpoint was lost
