@@ -12,6 +12,7 @@ from signdpo.config import ConfigError
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_clips
 from signdpo.data.rows import shorten_row
+from signdpo.levels import COUNTERFACTUAL
 from signdpo.negatives.generator import NegativeGenerator
 from signdpo.negatives.skeleton.negative import UNCHANGED
 from signdpo.pipeline.actors import GeneratorArguments
@@ -85,6 +86,9 @@ def _generate(arguments: GeneratorArguments, rows: list[dict[str, Any]], epoch: 
 
 def _example(batch: PreferenceBatch, row: int) -> NegativeExample:
     operations = {level: names[row] for level, names in batch.operations.items()}
+    margins = {level: float(values[row]) for level, values in batch.reference_margins.items()}
+    valid = batch.valid.get(COUNTERFACTUAL, np.zeros(len(batch), dtype=bool))
+    place = int(valid[:row].sum())  # of those that have one
     return NegativeExample(
         id=batch.ids[row],
         text=batch.texts[row],
@@ -94,8 +98,8 @@ def _example(batch: PreferenceBatch, row: int) -> NegativeExample:
         frame_salience=batch.frame_salience[row],
         part_salience=batch.part_salience[row],
         operations={level: operation for level, operation in operations.items() if operation != UNCHANGED},
-        reference_margins={
-            level: float(batch.reference_chosen[row] - logps[row]) for level, logps in batch.reference_rejected.items()
-        },
-        left_out=[level for level, valid in batch.valid.items() if not valid[row]],
+        reference_margins={level: margin for level, margin in margins.items() if np.isfinite(margin)},
+        left_out=[level for level, kept in batch.valid.items() if not kept[row]],
+        counterfactual=batch.counterfactual_clips[place] if valid[row] else None,
+        counterfactual_text=batch.counterfactual_texts[place] if valid[row] else "",
     )

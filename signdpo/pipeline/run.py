@@ -22,6 +22,7 @@ from signdpo.pipeline.stages.evaluation import Evaluation, EvaluationOutputs
 from signdpo.pipeline.stages.perturber import Perturber
 from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.pipeline.stages.report import Report
+from signdpo.pipeline.stages.segments import Segments
 from signdpo.pipeline.stages.translation import Translation
 from signdpo.run_context import RunContext
 from signdpo.storage.files import absolute, exists, join, read_text, write_text
@@ -99,6 +100,8 @@ def picture_run(
     reference_hash = read_outputs(context, Pretrain).policy_hash
     if Perturber().is_wanted(context.config):
         read_outputs(context, Perturber)
+    if Segments().is_wanted(context.config):
+        read_outputs(context, Segments)
     check_operations(context.config.negatives)
     begin_ray(context.config, [Demand("pictures", (generators(context.config.resources), DATA_TASK))])
     return negative_examples(context, reference_hash, split=split, ids=ids, count=count, epoch=epoch)

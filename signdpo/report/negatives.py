@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnchoredOffsetbox, HPacker, TextArea
 
-from signdpo.levels import BY_NAME, SKELETON_LEVELS
+from signdpo.levels import BY_NAME, COUNTERFACTUAL, LANGUAGE, SKELETON_LEVELS
 from signdpo.report.differences import Stretch, stretches
 from signdpo.report.svg import ACCENT, INK, report_style
 from signdpo.skeleton.drawing import DRAWN_BONES
@@ -27,6 +27,7 @@ LABEL_OFFSET: Final = -125  # points
 STRIP_HEIGHT: Final = 1.2  # inches
 SALIENCE_HEIGHT: Final = 0.55
 SENTENCES_HEIGHT: Final = 0.95
+LINE_HEIGHT: Final = 0.28
 CHINESE_FONTS: Final = ("Noto Sans CJK SC", "Noto Sans SC", "PingFang SC", "Microsoft YaHei", "SimHei")
 ROUNDING: Final = 0.005  # clips are stored in half precision; hands and face are drawn at twice their coordinates
 
@@ -51,6 +52,8 @@ class NegativeExample:
         operations: name of what was done at each level.
         reference_margins: the reference policy's log p(chosen) - log p(rejected) by level, in nats.
         left_out: levels that teach nothing for this clip: the reference does not notice them, or nothing was changed.
+        counterfactual: `(other frames, 69, 3)`, the clip with other signs in it; None if there is none.
+        counterfactual_text: the sentence that is right there.
     """
 
     id: str
@@ -63,6 +66,8 @@ class NegativeExample:
     operations: Mapping[str, str]
     reference_margins: Mapping[str, float]
     left_out: Collection[str] = ()
+    counterfactual: np.ndarray | None = None
+    counterfactual_text: str = ""
 
     def sentences(self) -> tuple[list[Stretch], list[Stretch]]:
         """The chosen and the rejected sentence, each cut where it differs from the other."""
@@ -81,8 +86,9 @@ def negative_figure(example: NegativeExample, *, sentences: bool = False) -> Fig
     frames = moments(len(example.keypoints))
     clean = to_picture(example.keypoints)
     bounds = bounds_of(clean)
-    heights = [STRIP_HEIGHT, SALIENCE_HEIGHT, *[STRIP_HEIGHT] * len(levels)]
-    below = SENTENCES_HEIGHT if sentences else 0.0
+    strips_below = len(levels) + (example.counterfactual is not None)
+    heights = [STRIP_HEIGHT, SALIENCE_HEIGHT, *[STRIP_HEIGHT] * strips_below]
+    below = SENTENCES_HEIGHT + LINE_HEIGHT * (example.counterfactual is not None) if sentences else 0.0
     height = sum(heights) + below
     grid = {"left": LABEL_SHARE, "right": 1, "top": 1, "bottom": below / height, "hspace": 0, "height_ratios": heights}
     with report_style():
@@ -96,6 +102,10 @@ def negative_figure(example: NegativeExample, *, sentences: bool = False) -> Fig
         _label(recorded, "recorded", f"{len(clean)} frames", INK)
         _draw_salience(salience, example.frame_salience, frames)
         _label(salience, "salience", "over time", ACCENT)
+        if example.counterfactual is not None:  # of another length: as it is, not over the clip
+            other, colour = to_picture(example.counterfactual), BY_NAME[COUNTERFACTUAL].colour
+            _draw_strip(strips[-1], other[moments(len(other))], bounds, colour)
+            _label(strips.pop(), COUNTERFACTUAL, _detail(example, COUNTERFACTUAL), colour)
         for axes, level in zip(strips, levels, strict=True):
             perturbed = to_picture(example.perturbed[level])
             changed, lost = differs(perturbed, clean), is_lost(perturbed, clean)
@@ -220,14 +230,18 @@ def _detail(example: NegativeExample, level: str) -> str:
 def _write_sentences(figure: Figure, example: NegativeExample) -> None:
     installed = set(font_manager.get_font_names())
     plain = {"size": 11.5, "family": ["sans-serif", *(font for font in CHINESE_FONTS if font in installed)]}
-    green = BY_NAME["language"].colour
     chosen, rejected = example.sentences()
-    lines = (("chosen", "", INK, chosen), ("language", _detail(example, "language"), green, rejected))
+    lines = [("chosen", "", INK, chosen)]
+    lines.append((LANGUAGE, _detail(example, LANGUAGE), BY_NAME[LANGUAGE].colour, rejected))
+    if example.counterfactual is not None:
+        right = stretches(example.counterfactual_text, example.text)
+        lines.append((COUNTERFACTUAL, "", BY_NAME[COUNTERFACTUAL].colour, right))
+    first = 0.7 + LINE_HEIGHT * (len(lines) - 2)
     for line, (name, detail, colour, pieces) in enumerate(lines):
-        height = (0.7 - 0.28 * line) / figure.get_figheight()
+        height = (first - LINE_HEIGHT * line) / figure.get_figheight()
         figure.text(0.004, height, name, color=colour, weight="bold", va="bottom")
         figure.text(0.004, height - 0.03 / figure.get_figheight(), detail, alpha=0.75, va="top")
-        marked = {**plain, "color": green, "weight": "bold"}
+        marked = {**plain, "color": BY_NAME[LANGUAGE].colour if colour == INK else colour, "weight": "bold"}
         words: list[Artist] = [
             TextArea(piece.text, textprops=marked if piece.differs else plain) for piece in pieces if piece.text
         ]

@@ -12,11 +12,13 @@ class Score(NamedTuple):
         title: heading of its column.
         percent: whether it is a share in [0, 1] that is written in percent.
         digits: decimals.
+        lower_is_better: whether less of it is better.
     """
 
     title: str
     percent: bool = False
     digits: int = 2
+    lower_is_better: bool = False
 
     def write(self, value: float) -> str:
         return f"{100 * value:.{self.digits}f} %" if self.percent else f"{value:.{self.digits}f}"
@@ -37,8 +39,8 @@ QUALITY: Final = {
 LENGTH: Final = {
     "brevity_penalty": Score("brevity penalty", digits=3),
     "length_ratio": Score("length ratio", digits=3),
-    "loop_rate": Score("loops", percent=True, digits=1),
-    "copies": Score("training copies", percent=True, digits=1),
+    "loop_rate": Score("loops", percent=True, digits=1, lower_is_better=True),
+    "copies": Score("training copies", percent=True, digits=1, lower_is_better=True),
 }
 MEANING: Final = {
     "content_precision": Score("content precision", percent=True, digits=1),

@@ -11,9 +11,9 @@ import pytest
 from matplotlib.offsetbox import TextArea
 from matplotlib.text import Text
 from PIL import Image
-from support.report import negative_example
+from support.report import negative_example, random_clip
 
-from signdpo.levels import SKELETON_LEVELS
+from signdpo.levels import BY_NAME, SKELETON_LEVELS
 from signdpo.report.animation import save_animation
 from signdpo.report.negatives import NegativeExample, differs, moments, negative_figure
 from signdpo.report.svg import to_svg
@@ -59,6 +59,16 @@ def test_a_picture_that_leaves_its_page_takes_its_sentences_along() -> None:
         *(("go", "normal"), (" home", "bold"), (" now", "normal")),
         *(("go", "normal"), (" away", "bold"), (" now", "normal")),
     ]
+
+
+def test_a_counterfactual_is_drawn_below_with_the_sentence_that_is_right_there() -> None:
+    other = random_clip(24, seed=2)  # signs of another length
+    example = dataclasses.replace(negative_example(), counterfactual=other, counterfactual_text="go home today")
+    without, figure = (negative_figure(each, sentences=True) for each in (negative_example(), example))
+    assert len(figure.axes) == len(without.axes) + 1
+    assert {line.get_color() for line in figure.axes[-1].lines} == {BY_NAME["counterfactual"].colour}
+    pieces = [text for row in figure.findobj(TextArea) for text in row.findobj(Text)]
+    assert [(text.get_text(), text.get_weight()) for text in pieces[-2:]] == [("go home", "normal"), (" today", "bold")]
 
 
 def test_what_was_lost_is_dotted_where_it_was() -> None:
