@@ -25,8 +25,8 @@ class PerturberConfig(Section):
     held_out_share: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     d_model: Count = 128
     layers: Count = 2
-    epochs: Count = 5
-    copy_epochs: int = Field(default=3, ge=0)
+    epochs: Count = 15
+    copy_epochs: int = Field(default=15, ge=0)
     batch_size: Count = 64
     lr: Positive = 1.5e-3
     edit_share: Annotated[float, Field(gt=0.0, le=1.0)] = 0.25
