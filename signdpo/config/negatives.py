@@ -89,6 +89,7 @@ class CounterfactualConfig(Section):
     donors: Count = 16
     exchanges: Count = 3
     min_logp: float = -1.0
+    redraws: int = Field(default=3, ge=0)
 
 
 class NegativesConfig(Section):

@@ -11,31 +11,47 @@ from torch import Tensor
 
 from signdpo.counterfactuals.maker import Counterfactual
 
+# Rows and an attempt -> a counterfactual of each row, or None.
+Draw = Callable[[list[int], int], Sequence[Counterfactual | None]]
 # Rows and their counterfactuals -> `(n,)` log r of the counterfactuals' sentences, of the clips' own, and the tokens of
 # the former.
 Score = Callable[[list[int], list[Counterfactual]], tuple[Tensor, Tensor, Tensor]]
 
 
-def keep_likely(
-    drawn: Sequence[Counterfactual | None], score: Score, *, min_logp: float
+def draw_likely(
+    count: int, draw: Draw, score: Score, *, min_logp: float, redraws: int, noise: float
 ) -> tuple[list[Counterfactual | None], Tensor, Tensor]:
-    """Keep those whose sentences the reference finds likely: most of the others nobody would say.
+    """Counterfactuals whose sentences the reference finds likely: most of the others nobody would say.
 
     Args:
-        drawn: of each clip, or None.
-        score: scores under the reference.
+        count: of rows.
+        draw: draws them; another attempt draws others.
+        score: scores them under the reference.
         min_logp: least log-probability a token, in nats.
+        redraws: how often one that is too unlikely is drawn again, at most.
+        noise: by how much a log-probability may differ between batches. One so near to `min_logp` that this decides is
+            measured again with the clip alone.
 
     Returns:
-        Those that are kept, and under their clips `(batch,)` the log-probabilities of their sentences and of the clips'
-        own; NaN where none was drawn.
+        Of each row one or None, and of the last that was drawn `(count,)` the log-probabilities, under its clip, of its
+        sentence and of that of the clip it was made of; NaN where none was drawn.
     """
-    kept, scores = list(drawn), torch.full((2, len(drawn)), torch.nan)
-    rows = [row for row, each in enumerate(drawn) if each is not None]
-    if rows:
-        scores[0, rows], scores[1, rows], lengths = score(rows, [each for each in drawn if each is not None])
-        for row, likely in zip(rows, (scores[0, rows] / lengths >= min_logp).tolist(), strict=True):
-            kept[row] = kept[row] if likely else None
+    kept: list[Counterfactual | None] = [None] * count
+    scores = torch.full((2, count), torch.nan)
+    waiting = list(range(count))
+    for attempt in range(redraws + 1):
+        drawn = [(row, each) for row, each in zip(waiting, draw(waiting, attempt), strict=True) if each is not None]
+        if not drawn:  # clips without segments: they never have any
+            break
+        preferred, replaced, lengths = score([row for row, _ in drawn], [each for _, each in drawn])
+        for place, (row, each) in enumerate(drawn):
+            least = min_logp * float(lengths[place])
+            if abs(float(preferred[place]) - least) < noise:
+                preferred[place], replaced[place] = (values[0] for values in score([row], [each])[:2])
+            scores[:, row] = torch.stack([preferred[place], replaced[place]])
+            if float(preferred[place]) >= least:
+                kept[row] = each
+        waiting = [row for row in waiting if kept[row] is None]
     return kept, scores[0], scores[1]
 
 

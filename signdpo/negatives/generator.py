@@ -16,7 +16,7 @@ from torch import Tensor
 
 from signdpo.config import BandConfig, Config
 from signdpo.counterfactuals.maker import Counterfactual, CounterfactualMaker
-from signdpo.counterfactuals.scoring import counterfactual_columns, keep_likely
+from signdpo.counterfactuals.scoring import counterfactual_columns, draw_likely
 from signdpo.data.rows import Columns, clips_of
 from signdpo.levels import BY_NAME, COUNTERFACTUAL, LANGUAGE, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
@@ -255,7 +255,14 @@ class NegativeGenerator:
         if COUNTERFACTUAL not in self.levels:
             nothing = torch.full((len(sources),), torch.nan)
             return [None] * len(sources), nothing, nothing
-        drawn = [self.counterfactuals.make(each.clip, each.text, each.keypoints.numpy(), each.seed) for each in sources]
+        settings = self.config.negatives.counterfactual
+
+        def draw(rows: list[int], attempt: int) -> list[Counterfactual | None]:
+            clips = (sources[row] for row in rows)
+            return [
+                self.counterfactuals.make(each.clip, each.text, each.keypoints.numpy(), (*each.seed, attempt))
+                for each in clips
+            ]
 
         def score(rows: list[int], made: list[Counterfactual]) -> tuple[Tensor, Tensor, Tensor]:
             encoded = self._encode(self.model, [torch.from_numpy(each.keypoints) for each in made])
@@ -263,7 +270,9 @@ class NegativeGenerator:
             preferred, replaced = (self._logps(self.model, encoded, each) for each in (wanted, labels[rows]))
             return preferred, replaced, (wanted != IGNORED).sum(1).cpu()
 
-        return keep_likely(drawn, score, min_logp=self.config.negatives.counterfactual.min_logp)
+        return draw_likely(
+            len(sources), draw, score, min_logp=settings.min_logp, redraws=settings.redraws, noise=self.noise
+        )
 
     def _proposals(self, sources: list[ClipToPerturb], guided: Encoded, streams: list[int]) -> list[list[str]]:
         """Candidates for each clip, and the empty sentence, which stands for none."""

@@ -67,7 +67,8 @@ def score_dev(policy: Policy, dev: pa.Table, config: Config) -> dict[str, float]
     rank, world = rank_and_world()
     mine = dev.take(list(range(rank, dev.num_rows, world))).to_pylist()
     mine.sort(key=lambda row: row["num_frames"])
-    parts = [_score_batch(policy, mine[i : i + 64], config) for i in range(0, len(mine), 64)]
+    size = config.evaluation.batch_size * config.evaluation.num_beams  # greedy: as many sequences as beams would be
+    parts = [_score_batch(policy, mine[i : i + size], config) for i in range(0, len(mine), size)]
     for module, training in modes.items():
         module.training = training
     gathered = [part for worker in gather(parts) for part in worker]

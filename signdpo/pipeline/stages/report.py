@@ -11,7 +11,7 @@ import numpy as np
 from signdpo.config import Config
 from signdpo.config.evaluation import TUNE
 from signdpo.data.clips import read_quarantine
-from signdpo.monitoring.drift import REMEDY, REPORTS
+from signdpo.monitoring.drift import LOWEST_DRIFT, REMEDY, REPORTS
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs
 from signdpo.pipeline.stages.align import Align, AlignOutputs
 from signdpo.pipeline.stages.clips import Clips
@@ -90,14 +90,14 @@ class Report(Stage[ReportOutputs]):
 
 
 def likelihood_warning(rows: Sequence[Mapping[str, Any]], *, dropout: bool = False) -> str:
-    """A warning if the chosen sentences became less likely than under the reference, else "".
+    """A warning if the chosen sentences became far less likely than under the reference, else "".
 
     With dropout in training, which lowers what the policy scores from the start, than they were in the first steps.
     """
     drifts = [row["logps/chosen_drift"] for row in rows if "logps/chosen_drift" in row]
     drift = float(np.mean(drifts[-REPORTS:])) if drifts else 0.0
     drift -= float(np.mean(drifts[:REPORTS])) if drifts and dropout else 0.0
-    if drift >= 0:
+    if drift >= LOWEST_DRIFT:
         return ""
     return (
         f"The log-probability of the chosen sentences fell {-drift:.2f} nats below the reference's: the "
