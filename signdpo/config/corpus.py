@@ -14,6 +14,7 @@ class SyntheticConfig(Section):
     dev_clips: Count = 500
     test_clips: Count = 1000
     signers: Count = 8
+    signers_held_out: int = Field(default=0, ge=0)
     noise: NonNegative = 1.0
     seed: int = 7
 

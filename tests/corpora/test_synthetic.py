@@ -193,6 +193,18 @@ def test_spans_are_ordered_and_inside_the_clip() -> None:
         assert bounds[-1] < len(clip.keypoints)
 
 
+def test_signers_may_be_kept_out_of_training() -> None:
+    signers = {
+        held_out: {split: {entry.signer for entry in source.entries(split)} for split in SPLITS}
+        for held_out in (0, 3)
+        for source in [source_of(SMALL, signers=4, signers_held_out=held_out)]
+    }
+    first = {f"signer_{index}" for index in range(4)}
+    assert signers[0] == dict.fromkeys(SPLITS, first)
+    assert signers[3]["train"] == first
+    assert signers[3]["dev"] == signers[3]["test"] == {"signer_4", "signer_5", "signer_6"}
+
+
 def test_two_signers_sign_differently() -> None:
     clips = [render(["MOTHER", "WORK"], make_signer(index, seed=7), seed=5, noise=0.0)[0] for index in (0, 1)]
     same_length = min(map(len, clips))

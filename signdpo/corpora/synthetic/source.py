@@ -14,7 +14,8 @@ VERSION = "synthetic/1"  # raise it whenever the same configuration gives other 
 class SyntheticSource:
     """A seeded corpus of an invented sign language, with English sentences.
 
-    Training, development and test share the signers but no sentence. A split that grows keeps its first clips, and the
+    Training, development and test share no sentence, and the signers unless `signers_held_out` are kept out of
+    training. A split that grows keeps its first clips, and the
     size of one split changes nothing in another.
 
     Args:
@@ -45,10 +46,16 @@ class SyntheticSource:
                 location=f"{split}/{index}",
                 text=sentence.text,
                 gloss=sentence.gloss,
-                signer=f"signer_{index % self.config.signers}",
+                signer=f"signer_{self._signer(split, index)}",
             )
             for index, sentence in enumerate(sentences(split, counts[split], self.config.seed))
         ]
+
+    def _signer(self, split: str, index: int) -> int:
+        """Training's are numbered from 0, those that it has not seen follow."""
+        if split == "train" or not self.config.signers_held_out:
+            return index % self.config.signers
+        return self.config.signers + index % self.config.signers_held_out
 
     def read(self, entry: Entry) -> Clip:
         """Render a clip: keypoints `(frames, 69, 3)` float32 in image coordinates. See `rendering.render`."""
