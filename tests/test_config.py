@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.configs import ALL_LEVELS
 
 from signdpo.config import Config, ConfigError, DpoConfig, flat, load_config
 from signdpo.levels import LEVELS
@@ -46,7 +47,9 @@ def test_override_replaces_one_key_and_keeps_its_neighbours() -> None:
 
 
 def test_levels_of_weight_0_and_those_left_out_are_not_among_the_levels() -> None:
-    assert load_config(None, ["dpo.weights.spatial_local=0"]).dpo.levels == (
+    assert Config().dpo.levels == ("counterfactual",)
+    assert load_config(ALL_LEVELS).dpo.levels == LEVELS
+    assert load_config(ALL_LEVELS, ["dpo.weights.spatial_local=0"]).dpo.levels == (
         "spatial_global",
         "temporal_global",
         "temporal_local",
@@ -79,10 +82,10 @@ def test_a_policy_is_not_selected_on_recordings_that_it_may_have_been_trained_on
 
 def test_levels_that_are_taught_must_be_made() -> None:
     with pytest.raises(ConfigError, match=r"negatives\.levels lacks spatial_local, .*, which dpo\.weights teaches"):
-        load_config(None, ["negatives.levels=[language, spatial_global]"])
+        load_config(ALL_LEVELS, ["negatives.levels=[language, spatial_global]"])
     with pytest.raises(ConfigError, match=r"levels names langage, which is none: did you mean language\?"):
         load_config(None, ["negatives.levels=[langage]"])
-    more = load_config(None, ["dpo.weights.language=0", f"negatives.levels={list(reversed(LEVELS))}"])
+    more = load_config(ALL_LEVELS, ["dpo.weights.language=0", f"negatives.levels={list(reversed(LEVELS))}"])
     assert (more.made_levels, more.dpo.levels) == (LEVELS, tuple(level for level in LEVELS if level != "language"))
 
 

@@ -19,11 +19,11 @@ class DpoConfig(Section):
     beta: Positive = 1.0
     betas: Mapping[str, Positive] = {"language": 0.1, "counterfactual": 0.3}
     weights: Mapping[str, NonNegative] = {
-        "spatial_global": 0.005,
-        "spatial_local": 0.005,
-        "temporal_global": 0.005,
-        "temporal_local": 0.005,
-        "language": 0.03,
+        "spatial_global": 0.0,
+        "spatial_local": 0.0,
+        "temporal_global": 0.0,
+        "temporal_local": 0.0,
+        "language": 0.0,
         "counterfactual": 0.03,
     }
     mle_weight: NonNegative = 1.0

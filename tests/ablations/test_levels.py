@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from rich.console import Console
+from support.configs import ALL_LEVELS
 from support.small_runs import SmallRun
 
 import signdpo.ablations.levels as module
@@ -27,7 +28,7 @@ from signdpo.ablations.arms import (
     time_rows,
 )
 from signdpo.ablations.levels import LevelsAblation, Run
-from signdpo.config import Config, ConfigError, lay_over
+from signdpo.config import Config, ConfigError, lay_over, load_config
 from signdpo.evaluation.replicates import Replicates
 from signdpo.evaluation.significance import Measurement
 from signdpo.levels import LEVELS, SKELETON_LEVELS
@@ -45,7 +46,7 @@ def levels_of(config: Config, name: str) -> tuple[str, ...]:
 
 
 def test_each_level_has_an_arm_of_its_own_and_all_have_theirs() -> None:
-    config = Config()
+    config = load_config(ALL_LEVELS)
     for level in LEVELS:
         assert levels_of(config, level) == (level,)
     assert levels_of(config, "skeleton levels") == SKELETON_LEVELS

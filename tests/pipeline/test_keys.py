@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from support.configs import ALL_LEVELS
 
 from signdpo.config import Config, flat, lay_over, load_config
 from signdpo.levels import LEVELS, SKELETON_LEVELS
@@ -208,7 +209,7 @@ SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a s
 def test_a_key_decides_these_stages(
     given: list[str], key: str, value: Any, stages: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = load_config(None, given)
+    config = load_config(ALL_LEVELS, given)
     before, after = keys_of(config, monkeypatch), keys_of(lay_over(config, {key: value}), monkeypatch)
     assert {name for name in before if before[name] != after[name]} == stages
 
@@ -221,9 +222,9 @@ def test_the_same_negatives_decide_an_alignment_cached_or_streamed(monkeypatch: 
 
 
 def test_the_perturber_is_a_stage_only_where_it_is_asked_for_sentences() -> None:
-    with_language, without = load_config(), load_config(None, ["dpo.weights.language=0"])
+    with_language, without = load_config(ALL_LEVELS), load_config(ALL_LEVELS, ["dpo.weights.language=0"])
     assert {s.name for s in stages_of(with_language)} - {s.name for s in stages_of(without)} == {"perturber"}
-    shared = load_config(None, ["dpo.weights.language=0", f"negatives.levels={list(LEVELS)}"])
+    shared = load_config(ALL_LEVELS, ["dpo.weights.language=0", f"negatives.levels={list(LEVELS)}"])
     assert [s.name for s in stages_of(shared)] == [s.name for s in stages_of(with_language)]
     done = Results()
     done.add(Clips(), ClipsOutputs(content_hash="c", clips={}, quarantined=0, reasons=[]))

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from signdpo.config import Config
+from signdpo.levels import LEVELS
 from signdpo.pipeline.stage import Results
 from signdpo.pipeline.stages.pretrain import Pretrain
 
@@ -38,6 +39,7 @@ SMALL = [
     "negatives.hardness.skeleton.min_margin=-1",  # an untrained policy notices next to nothing
     "negatives.counterfactual.min_mass=0",  # nor does it look anywhere in particular
     "negatives.counterfactual.min_logp=-100",
+    *(f"dpo.weights.{level}=0.01" for level in LEVELS),  # the default teaches the counterfactual level alone
     "dpo.epochs=2",
     "dpo.batch_size=16",
     "dpo.checkpoint_every=5",

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.configs import ALL_LEVELS
 
 from signdpo.config import Config, ConfigError, lay_over, load_config
 from signdpo.tuning.plan import remarks
@@ -153,7 +154,9 @@ def test_a_trial_is_the_base_with_its_settings_laid_over() -> None:
 
 
 def test_shared_negatives_have_the_levels_of_every_trial() -> None:
-    base = load_config(None, [f"dpo.weights.{level}=0" for level in ("spatial_global", "language", "temporal_local")])
+    base = load_config(
+        ALL_LEVELS, [f"dpo.weights.{level}=0" for level in ("spatial_global", "language", "temporal_local")]
+    )
     space = Space.of(
         base, {"dpo.weights.language": Range(uniform=(0, 1)), "dpo.weights.spatial_local": Range(choice=(0, 1))}
     )
