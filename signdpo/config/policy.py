@@ -21,7 +21,7 @@ class StGcnConfig(EncoderConfig):
     spatial_channels: tuple[Count, ...] = (16,)
     joint_pooling: Literal["early", "late"] = "early"
     temporal_channels: Count = 64
-    temporal_strides: tuple[Count, ...] = (2, 2)
+    temporal_strides: tuple[Count, ...] = (4,)
     temporal_kernel: Count = 5
 
     @model_validator(mode="after")

@@ -53,7 +53,7 @@ class ResourcesConfig(Section):
     gpus_per_worker: Positive = 1.0
     worker_resources: Mapping[str, Positive] = {}
     pretrain_workers: Count = 1
-    cpus_per_pretrain_worker: Positive = 2.0
+    cpus_per_pretrain_worker: Positive = 1.0
     generators: tuple[Count, Count] = (1, 2)
     cpus_per_generator: Positive = 0.5
     gpus_per_generator: NonNegative = 0.0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from support.configs import ALL_LEVELS
 
 from signdpo.cluster.autoscaling import of_cluster_file
 from signdpo.cluster.placement import Demand, Inventory, NodeGroup, Part, check_placement
@@ -105,11 +106,11 @@ def test_a_plan_for_one_machine_is_refused_exactly_where_it_would_wait_for_ever(
 
 def test_every_stage_that_runs_is_planned() -> None:
     def planned(*overrides: str) -> list[tuple[str, float]]:
-        return [(demand.stage, demand.cpus) for demand in demands(load_config(None, overrides))]
+        return [(demand.stage, demand.cpus) for demand in demands(load_config(ALL_LEVELS, overrides))]
 
     ends = [("align", 2.5), ("translation", 1.5)]
     control, segments = ("control", 2), ("segments", 1.5)
-    begins = [("clips", 1), ("pretrain", 3), control, ("perturber", 1.5), ("perturber", 1), segments]
+    begins = [("clips", 1), ("pretrain", 2), control, ("perturber", 1.5), ("perturber", 1), segments]
     assert planned() == [*begins, *ends]
     assert planned("negatives.perturber.kind=rules", "policy.init=/x") == [("clips", 1), control, segments, *ends]
     assert planned("negatives.mode=cached")[6:] == [("negatives", 1.5), ("align", 2), ("translation", 1.5)]

@@ -37,7 +37,7 @@ VALUES: dict[str, Any] = {
     "policy.encoder.kind": None,  # there is one kind only
     "policy.encoder.spatial_channels": [8],
     "policy.encoder.temporal_kernel": 7,
-    "policy.encoder.temporal_strides": [2],
+    "policy.encoder.temporal_strides": [2, 2],
     "policy.init": "/policies/a",
     "policy.language_model.path": "/models/b",
     "policy.prompt": "Translate: ",
