@@ -128,5 +128,7 @@ def check_ledger(folder: str, clips: Sequence[str], *, epochs: int) -> str:
             "the align/ folder of this run and run it again"
         )
     taught = {level for levels in ledger["levels"].to_pylist() for level in levels}
-    epochs_said = f"{epochs} epoch{'s' if epochs > 1 else ''}"
-    return f"every clip once an epoch: {len(ledger):,} rows in {epochs_said}, {len(taught)} levels"
+    said = ", ".join(
+        f"{count} {unit}{'s' if count != 1 else ''}" for count, unit in ((epochs, "epoch"), (len(taught), "level"))
+    )
+    return f"every clip once an epoch: {len(ledger):,} rows in {said}"

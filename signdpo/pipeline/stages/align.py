@@ -21,6 +21,7 @@ from signdpo.data.actor_pool import on_actors
 from signdpo.data.schedule import Schedule
 from signdpo.data.statistics import ACCEPTED, LevelStatistics, run_statistics
 from signdpo.data.stream import ClipStore
+from signdpo.levels import SKELETON_LEVELS
 from signdpo.monitoring.drift import DriftWatch
 from signdpo.monitoring.stalls import Watchdog
 from signdpo.monitoring.teaching import TeachingWatch
@@ -219,16 +220,24 @@ def follower(weights: Any, config: Config) -> Follower:
 def show_negatives(context: RunContext, statistics: Mapping[str, LevelStatistics]) -> None:
     """How the negatives of the run came out."""
     hardness = context.config.negatives.hardness
-    band = f"reference margins {hardness.skeleton.describe()} nats a {hardness.unit}"
-    table = Table(title=f"Negatives, skeletons with {band}", title_justify="left")
+    band = f", skeletons with reference margins {hardness.skeleton.describe()} nats a {hardness.unit}"
+    skeletons = any(level in SKELETON_LEVELS for level in statistics)
+    table = Table(title=f"Negatives{band if skeletons else ''}", title_justify="left")
     table.add_column("level")
-    for column in ("accepted", "redrawn", "masked", "mean margin", "mean strength"):
+    for column in ("accepted", "masked", "mean margin", *(("redrawn", "mean strength") if skeletons else ())):
         table.add_column(column, justify="right")
     for level, row in statistics.items():
-        shares = ["" if share is None else f"{100 * share:.1f} %" for share in (row.accepted, row.redrawn, row.masked)]
-        means = ["" if mean is None else f"{mean:.2f}" for mean in (row.margin, row.strength)]
-        table.add_row(level, *shares, *means)
+        cells = [_percent(row.accepted), _percent(row.masked), _number(row.margin)]
+        table.add_row(level, *cells, *((_percent(row.redrawn), _number(row.strength)) if skeletons else ()))
     context.console.print(table)
+
+
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f} %"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
 def _tell_epoch(context: RunContext, rows: Sequence[Row]) -> None:
