@@ -2,7 +2,7 @@
 
 python jobs/ablate.py salience --run-dir runs/default
 python jobs/ablate.py guidance --run-dir runs/default --split test --json guidance.json --chart guidance.png
-python jobs/ablate.py levels --run-dir runs/default --seeds 1 2 3
+python jobs/ablate.py levels --config jobs/configs/all_levels.yaml --run-dir runs/default --seeds 1 2 3
 python jobs/ablate.py perturber --predictions /data/predictions --corpus openasl
 
 `levels` trains every level alone, all of them, and a control of equal steps and one of equal time, from the baseline of
