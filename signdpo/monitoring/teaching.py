@@ -55,9 +55,10 @@ class TeachingWatch:
         """
         self.taught, self.rows = dict(shares), 1
         if not any(shares.values()):
+            kinds = {BY_NAME[level].perturbs for level in shares}
             raise NothingTaughtError(
-                f"no pair of any level taught anything ({', '.join(shares)}): the aligned policy would be a control. "
-                + " ".join(f"{kind.capitalize()}: {remedy}." for kind, remedy in REMEDIES.items())
+                f"no pair of any level taught anything ({', '.join(shares)}): the aligned policy would be a control; "
+                + "; ".join(remedy for kind, remedy in REMEDIES.items() if kind in kinds)
             )
         self._warn("in the whole run")
 
