@@ -46,8 +46,11 @@ class Translator:
         self.device = torch.device("cuda" if torch.cuda.is_available() and config.resources.use_gpu else "cpu")
         self.penalties, self.foils = penalties, foils
         self.policies = {name: Policy.load(fetch_folder(folder)) for name, folder in policies.items()}
-        for policy in self.policies.values():
+        said_by: dict[tuple[str, tuple[float, ...]], str] = {}
+        self.speakers: dict[str, str] = {}  # system -> the first of its weights: a control may be the baseline
+        for name, policy in self.policies.items():
             policy.model.to(self.device)
+            self.speakers[name] = said_by.setdefault((policy.hash(), tuple(penalties[name])), name)
         self.donors = NO_DONORS
         if foils:
             self.donors = DonorPool.load(clips, count=DONORS, seed=DONOR_SEED, max_frames=config.corpus.max_frames)
@@ -70,6 +73,10 @@ class Translator:
         keypoints, mask = pad_clips(clips, self.device)
         limit, size = self.config.policy.max_text_tokens, self.config.evaluation.batch_size
         for name, policy in self.policies.items():
+            if (speaker := self.speakers[name]) != name:
+                columns |= {column_of(name, each): columns[column_of(speaker, each)] for each in self.penalties[name]}
+                columns[margins_of(name)] = columns[margins_of(speaker)]
+                continue
             encoded = policy.model.encode(keypoints, mask)
             for penalty in self.penalties[name]:
                 ids = policy.model.generate(encoded, **self.config.evaluation.generation(penalty))
