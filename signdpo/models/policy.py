@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor
 from transformers import (
     AutoModelForSeq2SeqLM,
@@ -27,6 +29,7 @@ from signdpo.models.uni_sign_checkpoint import LANGUAGES, load_uni_sign
 from signdpo.storage.files import fetch_folder
 
 UNI_SIGN = "uni_sign:"  # in `policy.init`, before the path of a checkpoint
+DESCRIPTIONS = ("config.json", "tokenizer_config.json", "generation_config.json")  # what a policy's folder says of it
 
 transformers_logging.disable_progress_bar()  # a bar a saved shard floods a job's log
 
@@ -48,11 +51,13 @@ class Policy:
     @classmethod
     def load(cls, folder: str | Path) -> Policy:
         """Load a Hugging Face folder in evaluation mode. Raises `ConfigError` where it is not a policy."""
-        if not (Path(folder) / "config.json").is_file():
-            raise ConfigError(f"{folder} holds no policy: there is no config.json in it")
-        model = SignTranslator.from_pretrained(folder)
-        model.language_model.generation_config = GenerationConfig.from_pretrained(folder)
-        return cls(model.eval(), AutoTokenizer.from_pretrained(folder))
+        check_folder(folder)
+        try:
+            model = SignTranslator.from_pretrained(folder)
+            model.language_model.generation_config = GenerationConfig.from_pretrained(folder)
+            return cls(model.eval(), AutoTokenizer.from_pretrained(folder))
+        except (OSError, SafetensorError) as error:
+            raise ConfigError(f"{folder} holds no whole policy: {error}") from error
 
     @classmethod
     def from_uni_sign(cls, checkpoint: str | Path, language_model: str, language: str = "Chinese") -> Policy:
@@ -75,6 +80,26 @@ class Policy:
     def hash(self) -> str:
         """A short hash of the weights: equal for equal weights, wherever and whenever they are loaded."""
         return hash_weights(self.model)
+
+
+def check_folder(folder: str | Path) -> None:
+    """Look at what a folder says it holds, before anything of it is loaded.
+
+    Raises:
+        ConfigError: if it is no policy, or one that brings code of its own, which would be run.
+    """
+    if not (Path(folder) / "config.json").is_file():
+        raise ConfigError(f"{folder} holds no policy: there is no config.json in it")
+    for file in (Path(folder) / name for name in DESCRIPTIONS):
+        try:
+            content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
+        except ValueError as error:
+            raise ConfigError(f"{file} is damaged: {error}") from error
+        if "auto_map" in content:
+            raise ConfigError(f"{file} names code of its own (auto_map), and no file may run code: take the key away")
+        kind = content.get("model_type", SignTranslatorConfig.model_type)
+        if file.name == "config.json" and kind != SignTranslatorConfig.model_type:
+            raise ConfigError(f"{folder} holds no policy but a {kind}: name a folder such as runs/default/align/policy")
 
 
 def hash_weights(model: torch.nn.Module) -> str:
