@@ -79,11 +79,5 @@ class SegmentFinder:
         keypoints, mask = pad_clips(clips, self.device)
         labels = tokenize(self.policy.tokenizer, texts, max_tokens=self.config.policy.max_text_tokens)
         encoded = self.policy.model.encode(keypoints, mask)
-        layers, _ = self.policy.model.cross_attention(encoded, labels.to(self.device))
-        mean = torch.stack(layers).mean((0, 2))  # (batch, tokens, positions)
-        batch, tokens, _ = mean.shape
-        rows = torch.arange(batch, device=self.device).repeat_interleave(tokens)
-        frames = encoded.select(rows).to_frames(mean.flatten(0, 1), keypoints.shape[1]).view(batch, tokens, -1)
-        frames = frames * mask[:, None]
-        shares = (frames / frames.sum(-1, keepdim=True).clamp_min(1e-9)).cpu().numpy()
+        shares = self.policy.model.frame_attention(encoded, labels.to(self.device), mask).cpu().numpy()
         return [shares[row, :, : len(clip)] for row, clip in enumerate(clips)]

@@ -149,6 +149,26 @@ class SignTranslator(PreTrainedModel):
         return attentions, token_logps(self.language_model, states, labels)
 
     @torch.no_grad()
+    def frame_attention(self, encoded: Encoded, labels: Tensor, frame_mask: Tensor) -> Tensor:
+        """Which frames the decoder looks at for each label: the mean over its layers and heads.
+
+        Args:
+            encoded: the clips.
+            labels: `(batch, tokens)`, `IGNORED` where padded.
+            frame_mask: `(batch, frames)` bool, True for real frames.
+
+        Returns:
+            `(batch, tokens, frames)`, each row a distribution over the real frames.
+        """
+        layers, _ = self.cross_attention(encoded, labels)
+        mean = torch.stack(layers).mean((0, 2))  # (batch, tokens, positions)
+        batch, tokens, _ = mean.shape
+        rows = torch.arange(batch, device=mean.device).repeat_interleave(tokens)
+        frames = encoded.select(rows).to_frames(mean.flatten(0, 1), frame_mask.shape[1]).view(batch, tokens, -1)
+        frames = frames * frame_mask[:, None]
+        return frames / frames.sum(-1, keepdim=True).clamp_min(1e-9)
+
+    @torch.no_grad()
     def translate(self, keypoints: Tensor, frame_mask: Tensor, **generation: Any) -> Tensor:
         """Decode token ids, `(batch * num_return_sequences, tokens)`; keywords go to transformers' `generate`."""
         return self.generate(self.encode(keypoints, frame_mask), **generation)

@@ -96,24 +96,24 @@ def negative_figure(example: NegativeExample, *, sentences: bool = False) -> Fig
         if sentences:
             _write_sentences(figure, example)
         recorded, salience, *strips = figure.subplots(len(heights), 1, gridspec_kw=grid)
-        _draw_strip(recorded, clean[frames], bounds, INK)
+        draw_moments(recorded, clean[frames], bounds, INK)
         shares = example.part_salience / max(float(np.max(example.part_salience, initial=0)), 1e-12)
-        _draw_strip(recorded, clean[frames], bounds, ACCENT, alpha=shares, width=1.5)
+        draw_moments(recorded, clean[frames], bounds, ACCENT, alpha=shares, width=1.5)
         _label(recorded, "recorded", f"{len(clean)} frames", INK)
         _draw_salience(salience, example.frame_salience, frames)
         _label(salience, "salience", "over time", ACCENT)
         if example.counterfactual is not None:  # of another length: as it is, not over the clip
             other, colour = to_picture(example.counterfactual), BY_NAME[COUNTERFACTUAL].colour
-            _draw_strip(strips[-1], other[moments(len(other))], bounds, colour)
+            draw_moments(strips[-1], other[moments(len(other))], bounds, colour)
             _label(strips.pop(), COUNTERFACTUAL, _detail(example, COUNTERFACTUAL), colour)
         for axes, level in zip(strips, levels, strict=True):
             perturbed = to_picture(example.perturbed[level])
             changed, lost = differs(perturbed, clean), is_lost(perturbed, clean)
             colour = BY_NAME[level].colour
             alpha = 0.35 if level in example.left_out else 1.0
-            _draw_strip(axes, clean[frames], bounds, INK, only=~lost[frames], alpha=0.25)
-            _draw_strip(axes, clean[frames], bounds, colour, only=lost[frames], alpha=alpha, line=":")
-            _draw_strip(axes, perturbed[frames], bounds, colour, only=changed[frames], alpha=alpha)
+            draw_moments(axes, clean[frames], bounds, INK, only=~lost[frames], alpha=0.25)
+            draw_moments(axes, clean[frames], bounds, colour, only=lost[frames], alpha=alpha, line=":")
+            draw_moments(axes, perturbed[frames], bounds, colour, only=changed[frames], alpha=alpha)
             # A strip shows only some of the frames that were changed; a bar below it shows all.
             spans = _spans(np.any(changed, axis=-1))
             bar: dict[str, Any] = {"color": colour, "alpha": alpha, "linewidth": 2.2, "transform": axes.transAxes}
@@ -169,7 +169,7 @@ def bone_lines(pictures: np.ndarray, shown: np.ndarray) -> dict[str, np.ndarray]
     return lines
 
 
-def _draw_strip(
+def draw_moments(
     axes: Axes,
     pictures: np.ndarray,
     bounds: Bounds,
