@@ -22,7 +22,7 @@ FLOORS = (
     {"evaluation"},
     {"training"},
     {"pipeline"},
-    {"replicas"},
+    {"inference", "replicas"},
     {"tuning"},
     {"ablations", "benchmarks"},
 )

@@ -18,7 +18,7 @@ MATHS = [
     "signdpo.evaluation.metrics",
     "signdpo.evaluation.significance",
 ]
-WITHOUT_TORCH = ["signdpo.data.rows", "signdpo.data.batches", "signdpo.pipeline.actors"]
+WITHOUT_TORCH = ["signdpo.data.rows", "signdpo.data.batches", "signdpo.pipeline.actors", "signdpo.inference.actors"]
 
 IMPORTED = """
 import importlib, pkgutil, sys

@@ -41,14 +41,19 @@ def run_job(
     parser: argparse.ArgumentParser,
     work: Callable[[argparse.Namespace, Console], object],
     arguments: Sequence[str] | None = None,
+    *,
+    stderr: bool = False,
 ) -> int:
-    """Parse the arguments, do the work and return the exit code, see `exit_code`."""
+    """Parse the arguments, do the work and return the exit code, see `exit_code`.
+
+    What is said goes to stderr where the job's results go to stdout.
+    """
     options = parser.parse_args(arguments)
-    console = open_console()
+    console = open_console(stderr=stderr)
     return exit_code(lambda: work(options, console), console)
 
 
-def open_console() -> Console:
+def open_console(*, stderr: bool = False) -> Console:
     """As wide as the terminal; in a log, which has no width, wide enough that the tables of a run are not folded."""
-    console = Console()
-    return console if console.is_terminal else Console(width=LOG_WIDTH)
+    console = Console(stderr=stderr)
+    return console if console.is_terminal else Console(width=LOG_WIDTH, stderr=stderr)

@@ -1,0 +1,73 @@
+"""Clip files as clip rows: read, checked, shortened, normalised and rounded as the ingest does, or refused.
+
+Nothing here needs torch: Ray's own processes import it too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+import pyarrow as pa
+
+from signdpo.config import ConfigError, CorpusConfig
+from signdpo.corpora.labelled import LabelledSource
+from signdpo.corpora.pose_pickle import read_pose
+from signdpo.corpora.registry import open_source
+from signdpo.corpora.source import clip_file
+from signdpo.data.clips import prepare_clip
+from signdpo.data.rows import CLIP_SCHEMA, clip_to_row
+from signdpo.inference.clip_files import KNOWN, ClipFile
+from signdpo.skeleton.clip import BadClipError, Clip
+from signdpo.storage.files import exists, is_local
+
+# `step` names a batch to who watches over it; a clip that was refused has a reason and no frames.
+READ_SCHEMA: Final = pa.schema([*CLIP_SCHEMA, ("step", pa.int64()), ("reason", pa.string())])
+UNSAID: Final = "?"  # a clip is checked with its sentence, and this one has none yet
+
+
+def read_rows(files: Sequence[ClipFile], corpus: CorpusConfig, step: int = 0) -> list[dict[str, Any]]:
+    """Rows of `READ_SCHEMA`, one of each file.
+
+    Args:
+        files: the clips.
+        corpus: `max_frames`, and what its readers need beside root and labels.
+        step: of all of them.
+    """
+    rows = []
+    for file in files:
+        row = {**clip_to_row(_NO_CLIP), "id": file.id, "step": step, "reason": ""}
+        try:
+            clip = Clip(file.id, UNSAID, _keypoints(file, corpus))
+            row |= clip_to_row(prepare_clip(clip, corpus.max_frames))
+        except (BadClipError, ConfigError) as error:  # such as a library that a reader needs
+            row["reason"] = str(error)
+        except Exception as error:  # whatever one file does to its reader, the rest goes on
+            row["reason"] = f"{type(error).__name__}: {error}"
+        rows.append(row)
+    return rows
+
+
+def _keypoints(file: ClipFile, corpus: CorpusConfig) -> np.ndarray:
+    """Keypoints `(frames, 69, 3)` float32 as the reader of this kind reads them. Raises `BadClipError`."""
+    _refuse_what_is_no_file(file)
+    folder, _, name = file.uri.rpartition("/")
+    here = {"kind": file.kind, "root": folder or "/", "labels": None, "hold_out": 0.0}
+    source = open_source(corpus.model_copy(update=here))
+    if not isinstance(source, LabelledSource):  # one of the two whose clips are pickles
+        return read_pose(folder, name)
+    with clip_file(file.uri):
+        return source.keypoints(file.uri, None)
+
+
+def _refuse_what_is_no_file(file: ClipFile) -> None:
+    """Raise `BadClipError` for what no reader should open: a pipe would be waited for, a device has no end."""
+    if is_local(file.uri) and not (os.path.isfile(file.uri) or os.path.isdir(file.uri)) and os.path.exists(file.uri):
+        raise BadClipError("this is neither a file nor a folder")
+    if not file.kind:
+        raise BadClipError(f"not a clip of a known kind: expected {KNOWN}" if exists(file.uri) else "it is missing")
+
+
+_NO_CLIP: Final = Clip("", "", np.zeros((0, 69, 3), np.float32))
