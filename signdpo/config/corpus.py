@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from signdpo.config.base import Count, NonNegative, Section, Share
+from signdpo.skeleton.people import PersonChoice
 
 
 class SyntheticConfig(Section):
@@ -23,6 +24,7 @@ class CorpusConfig(Section):
     kind: str = "synthetic"
     root: str | None = None
     labels: str | None = None
+    person: PersonChoice = "only"
     hold_out: Annotated[float, Field(ge=0.0, lt=0.5)] = 0.0
     language: Literal["en", "zh", "de"] = "en"
     max_frames: Count = 256

@@ -25,14 +25,14 @@ class CslNewsSource(UniSignSource):
     published code takes for development and test alike, the first half is for development and the second for test.
 
     Args:
-        corpus: `root` (the folder, local or any fsspec URI), `labels` (the JSON file, if it lies elsewhere) and
-            `language` count.
+        corpus: `root` (the folder, local or any fsspec URI), `labels` (the JSON file, if it lies elsewhere),
+            `person` and `language` count.
 
     Raises:
         ConfigError: for `hold_out`: no split is missing.
     """
 
-    kind = "csl_news/1"
+    kind = "csl_news/2"
     location_key = "pose"
 
     def __init__(self, corpus: CorpusConfig) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import json
 import pickle
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -52,6 +53,7 @@ class ShardOutcome:
     """What became of a shard: the length in frames and the digest of each row, and the entries that were refused.
 
     Args:
+        notes: what is to be said of the clips that were stored -> of how many.
         final: False if a clip was refused for a reason that reading it again may not meet, such as a broken connection.
     """
 
@@ -60,6 +62,7 @@ class ShardOutcome:
     frames: list[int]
     digests: list[str]
     quarantined: list[Quarantined]
+    notes: dict[str, int]
     final: bool
 
 
@@ -109,6 +112,7 @@ def ingest(
         layout=LAYOUT_VERSION,
         content_hash=_content_hash(in_order),
         splits={split: _summarise(split, in_order, quarantined, quarantine_uri) for split in SPLITS},
+        notes=dict(sorted(sum((Counter(outcome.notes) for outcome in in_order), Counter[str]()).items())),
     )
     write_manifest(directory, manifest)
     return manifest
@@ -161,10 +165,12 @@ def ingest_shard(row: dict[str, Any], source: Source, directory: str) -> dict[st
 def make_shard(shard: Shard, source: Source, directory: str) -> ShardOutcome:
     """Read the clips of a shard, write those that are good to its file (no file if there are none), then its record."""
     rows, digests, quarantined = [], [], []
+    notes = Counter[str]()
     final = True
     for entry in shard.entries:
         try:
-            row = clip_to_row(prepare_clip(source.read(entry), shard.max_frames))
+            clip = prepare_clip(source.read(entry), shard.max_frames)
+            row = clip_to_row(clip)
             digests.append(row_digest(row))
         except BadClipError as error:
             quarantined.append(Quarantined(entry.id, entry.split, entry.location, str(error)))
@@ -174,10 +180,11 @@ def make_shard(shard: Shard, source: Source, directory: str) -> ShardOutcome:
             quarantined.append(Quarantined(entry.id, entry.split, entry.location, reason))
         else:
             rows.append(row)
+            notes.update(clip.notes)
     if rows:
         write_shard(shard_uri(directory, shard.split, shard.key), rows)
     frames = [row["num_frames"] for row in rows]
-    outcome = ShardOutcome(shard.split, shard.key, frames, digests, quarantined, final)
+    outcome = ShardOutcome(shard.split, shard.key, frames, digests, quarantined, dict(notes), final)
     if final:
         write_json(join(directory, RECORDS, _record_name(shard.split, shard.key)), asdict(outcome))
     return outcome

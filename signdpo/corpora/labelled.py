@@ -13,6 +13,7 @@ from signdpo.corpora.labels import locate, path_of, read_labels
 from signdpo.corpora.source import MAX_CLIP_FRAMES, Entry, clip_file, with_files
 from signdpo.corpora.splits import HELD_OUT, hold_out
 from signdpo.skeleton.clip import BadClipError, Clip
+from signdpo.skeleton.people import People
 from signdpo.storage.files import absolute, join
 
 
@@ -22,7 +23,8 @@ class LabelledSource(ABC):
     A corpus without a dev or a test split is split where `corpus.hold_out` says how (`signdpo.corpora.splits`).
 
     Args:
-        corpus: `root` (the folder, local or any fsspec URI), `labels`, `hold_out` and `language` count.
+        corpus: `root` (the folder, local or any fsspec URI), `labels`, `person`, `hold_out` and `language`
+            count.
     """
 
     kind: ClassVar[str]  # with a version, to be raised when the same file is read as something else
@@ -31,13 +33,16 @@ class LabelledSource(ABC):
     def __init__(self, corpus: CorpusConfig) -> None:
         self.root = absolute(str(corpus.root))
         self.labels = corpus.labels
+        self.person = corpus.person
         self.hold_out = corpus.hold_out
         self.language = corpus.language
-        self.reading = f"{self.kind} {self.root}"
+        self.reading = f"{self.kind} {self.root} person={self.person}"
 
     @abstractmethod
-    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> np.ndarray:
+    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> np.ndarray | People:
         """Keypoints `(frames, 69, 3)` float32 of a file, or of the frames from the first to before the second.
+
+        Where a file may show several people, all that it shows: `corpus.person` decides who of them counts.
 
         Raises:
             FileNotFoundError: if there is no such file.
@@ -89,8 +94,9 @@ class LabelledSource(ABC):
         path, stretch = locate(entry.location)
         uri = join(self.root, path)
         with clip_file(uri):
-            keypoints = self.keypoints(uri, stretch)
-        return Clip(entry.id, entry.text, keypoints, gloss=entry.gloss, signer=entry.signer)
+            found = self.keypoints(uri, stretch)
+        keypoints, notes = found.signer(self.person) if isinstance(found, People) else (found, ())
+        return Clip(entry.id, entry.text, keypoints, gloss=entry.gloss, signer=entry.signer, notes=notes)
 
 
 def frames_of(stretch: tuple[int, int] | None, num_frames: int) -> range:

@@ -12,7 +12,8 @@ import numpy as np
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.source import MAX_CLIP_BYTES
 from signdpo.skeleton.clip import BadClipError
-from signdpo.skeleton.formats import BY_NUM_JOINTS, to_layout
+from signdpo.skeleton.formats import BY_NUM_JOINTS, to_layout, to_people
+from signdpo.skeleton.people import People
 
 CONFIDENCES: Final = ("confidence", "scores")
 MAX_DIRECTORY_BYTES: Final = 1024**2  # of a zip archive's own list of what it holds
@@ -29,35 +30,39 @@ class NpzSource(LabelledSource):
     """A folder of `.npz` files and a table of labels; a clip is `<id>.npz` unless column `file` says otherwise.
 
     A file holds `keypoints` `(frames, joints, 3)`: x, y and confidence; or `(frames, joints, 2)` and, as `confidence`
-    or `scores`, `(frames, joints)`. There are 69 joints (ours), 133 (COCO-WholeBody) or 137 (OpenPose), x and y are in
-    one unit, y downward, and nothing is normalised.
+    or `scores`, `(frames, joints)`; with an axis of people after that of the frames where there are several. There are
+    69 joints (ours), 133 (COCO-WholeBody) or 137 (OpenPose), x and y are in one unit, y downward, and nothing is
+    normalised.
 
     Args:
         corpus: see `LabelledSource`.
     """
 
-    kind = "npz/1"
+    kind = "npz/2"
     ending = ".npz"
 
-    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> np.ndarray:
-        """Keypoints `(frames, 69, 3)` float32 in the unit of the file."""
+    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> np.ndarray | People:
+        """Keypoints `(frames, 69, 3)` float32 in the unit of the file, or all people."""
         with fsspec.open(uri, "rb") as file:
             arrays = _read_arrays(file)
         keypoints = _with_confidence(arrays)
         frames = frames_of(stretch, len(keypoints))
-        return to_layout(keypoints[frames.start : frames.stop], BY_NUM_JOINTS[keypoints.shape[1]])
+        wanted = keypoints[frames.start : frames.stop]
+        joint_map = BY_NUM_JOINTS[keypoints.shape[-2]]
+        return to_layout(wanted, joint_map) if wanted.ndim == 3 else to_people(wanted, joint_map)
 
 
 def _with_confidence(arrays: dict[str, np.ndarray]) -> np.ndarray:
-    """`(frames, joints, 3)` of the arrays of a file, whose shapes are checked. Raises `BadClipError`."""
+    """`(frames, joints, 3)` or `(frames, people, joints, 3)` of a file's arrays. Raises `BadClipError`."""
     keypoints = arrays["keypoints"]
-    if keypoints.ndim != 3 or keypoints.shape[1] not in BY_NUM_JOINTS or keypoints.shape[2] not in (2, 3):
+    if keypoints.ndim not in (3, 4) or keypoints.shape[-2] not in BY_NUM_JOINTS or keypoints.shape[-1] not in (2, 3):
         counts = ", ".join(map(str, BY_NUM_JOINTS))
         raise BadClipError(
-            f"keypoints have shape {keypoints.shape}, expected (frames, joints, 2 or 3) with one of {counts} joints"
+            f"keypoints have shape {keypoints.shape}, expected (frames, joints, 2 or 3) with one of {counts} joints, "
+            "or (frames, people, joints, 2 or 3)"
         )
     separate = [name for name in CONFIDENCES if name in arrays]
-    if keypoints.shape[2] == 3:
+    if keypoints.shape[-1] == 3:
         if separate:
             raise BadClipError(f"keypoints have three channels and there is {separate[0]}: is the third a depth?")
         if (keypoints[..., 2] < 0).any():
@@ -68,8 +73,8 @@ def _with_confidence(arrays: dict[str, np.ndarray]) -> np.ndarray:
             f"keypoints have two channels and there are {len(separate)} of the arrays confidence, scores"
         )
     confidence = arrays[separate[0]]
-    if confidence.shape != keypoints.shape[:2]:
-        raise BadClipError(f"{separate[0]} has shape {confidence.shape}, expected {keypoints.shape[:2]}")
+    if confidence.shape != keypoints.shape[:-1]:
+        raise BadClipError(f"{separate[0]} has shape {confidence.shape}, expected {keypoints.shape[:-1]}")
     return np.concatenate([keypoints, confidence[..., None]], axis=-1)
 
 

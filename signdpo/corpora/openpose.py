@@ -16,10 +16,10 @@ from signdpo.corpora.labels import SPELLINGS
 from signdpo.corpora.source import MAX_CLIP_BYTES, MAX_CLIP_FRAMES
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import OPENPOSE_137, to_layout
+from signdpo.skeleton.people import MAX_PEOPLE, People
 from signdpo.storage.files import exists, join, list_folder
 
 MAX_FRAME_BYTES: Final = 1024**2  # one person takes 4 KB
-MAX_PEOPLE: Final = 100  # that OpenPose may have believed to see
 
 # What a person is made of, in the order of `OPENPOSE_137`: a key and its number of points.
 PARTS: Final = (
@@ -53,7 +53,7 @@ class OpenPoseSource(LabelledSource):
         corpus: see `LabelledSource`.
     """
 
-    kind = "openpose/1"
+    kind = "openpose/2"
     ending = ""
 
     def folder(self, split: str) -> str:
@@ -65,16 +65,19 @@ class OpenPoseSource(LabelledSource):
                     return folder
         return ""
 
-    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> np.ndarray:
-        """Keypoints `(frames, 69, 3)` float32 in pixels. A frame without people has no joint."""
+    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> People:
+        """All people in the files, in pixels."""
         files = _frame_files(uri)
         frames = frames_of(stretch, len(files))
         filesystem, folder = fsspec.core.url_to_fs(uri)
         wanted = files[frames.start : frames.stop]
         # All at once, which object stores answer in parallel; `cat` would take brackets in a name for a pattern.
         contents = filesystem.cat_ranges([f"{folder}/{name}" for name, _ in wanted], 0, [size for _, size in wanted])
-        source = np.stack([_person(content, name) for content, (name, _) in zip(contents, wanted, strict=True)])
-        return to_layout(source, OPENPOSE_137)
+        people = [_people(content, name) for content, (name, _) in zip(contents, wanted, strict=True)]
+        counts = [len(there) for there in people]
+        return People(
+            to_layout(np.concatenate(people), OPENPOSE_137), np.repeat(np.arange(len(frames)), counts), len(frames)
+        )
 
 
 def _frame_files(uri: str) -> list[tuple[str, int]]:
@@ -98,22 +101,19 @@ def _frame_files(uri: str) -> list[tuple[str, int]]:
     return [(name, there[name].size) for _, name in ordered]
 
 
-def _person(content: bytes | Exception, name: str) -> np.ndarray:
-    """The `(137, 3)` float32 of the one person in a frame's file, zeros if nobody is there. Raises `BadClipError`."""
+def _people(content: bytes | Exception, name: str) -> np.ndarray:
+    """The `(people, 137, 3)` float32 in a frame's file. Raises `BadClipError`."""
     if isinstance(content, Exception):  # what became of one file, as fsspec says it
         raise content
     try:
         people = json.loads(content)["people"]
         if len(people) > MAX_PEOPLE:
-            raise BadClipError(f"there are {len(people)} people, expected one")
-        seen = [person for person in map(_points, people) if (person[:, 2] > 0).any()]
+            raise BadClipError(f"there are {len(people)} people, at most {MAX_PEOPLE} are read")
+        return np.array([*map(_points, people)], np.float32).reshape(-1, NUM_POINTS, 3)
     except BadClipError as error:
         raise BadClipError(f"{name}: {error}") from error
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise BadClipError(f"{name} is no frame of OpenPose's JSON: {type(error).__name__}: {error}") from error
-    if len(seen) > 1:
-        raise BadClipError(f"a second person is in {name}, expected one signer a clip")
-    return seen[0] if seen else np.zeros((NUM_POINTS, 3), np.float32)
 
 
 def _points(person: dict[str, Any]) -> np.ndarray:

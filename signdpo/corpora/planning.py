@@ -15,7 +15,7 @@ from signdpo.corpora.source import SPLITS, Entry, Source
 from signdpo.data.clips import Quarantined
 from signdpo.skeleton.layout import LAYOUT_VERSION
 
-PREPARATION = "1"  # raise it whenever the same clip, as read, is stored as something else
+PREPARATION = "2"  # raise it whenever the same clip, as read, is stored as something else
 
 
 @dataclass(frozen=True)

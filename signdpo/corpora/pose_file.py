@@ -20,7 +20,8 @@ from signdpo.config import ConfigError, CorpusConfig
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.source import MAX_CLIP_BYTES
 from signdpo.skeleton.clip import BadClipError
-from signdpo.skeleton.formats import JointMap, map_by_name, to_layout
+from signdpo.skeleton.formats import JointMap, map_by_name, to_layout, to_people
+from signdpo.skeleton.people import People
 
 MAX_HEADER_BYTES: Final = 64 * 1024  # that of a whole MediaPipe Holistic takes 15 KB
 FLOAT: Final = np.dtype("<f4")
@@ -38,7 +39,7 @@ class PoseFileSource(LabelledSource):
         ConfigError: if the pose-format library is not installed.
     """
 
-    kind = "pose/1"
+    kind = "pose/2"
     ending = ".pose"
 
     def __init__(self, corpus: CorpusConfig) -> None:
@@ -46,11 +47,11 @@ class PoseFileSource(LabelledSource):
             raise ConfigError("corpus.kind=pose needs the pose-format library: pip install 'signdpo[poses]'")
         super().__init__(corpus)
 
-    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> np.ndarray:
-        """Keypoints `(frames, 69, 3)` float32 of the one signer, in the unit of the file, mostly pixels."""
+    def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> People:
+        """All people in the file, in its unit, mostly pixels."""
         with fsspec.open(uri, "rb") as file:
             header = _read_header(file)
-            return to_layout(_read_body(file, header, stretch), header.joint_map)
+            return _read_body(file, header, stretch)
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,7 @@ def _read_header(file: BinaryIO) -> _Header:
     )
 
 
-def _read_body(file: BinaryIO, header: _Header, stretch: tuple[int, int] | None) -> np.ndarray:
-    """`(frames, points, 3)` of a clip's one signer: x, y and confidence."""
+def _read_body(file: BinaryIO, header: _Header, stretch: tuple[int, int] | None) -> People:
     fields = struct.Struct(COUNTS[header.version])
     file.seek(header.end)
     content = file.read(fields.size)
@@ -133,44 +133,35 @@ def _read_body(file: BinaryIO, header: _Header, stretch: tuple[int, int] | None)
         array = np.frombuffer(file.read(len(frames) * size), FLOAT)
         arrays.append(array.reshape(len(frames), people, num_points, channels)[..., :2])
         begin += num_frames * size
-    seen = np.asarray((arrays[1] > 0).any(axis=(2, 3)))  # (frames, people)
-    there = np.flatnonzero(seen.any(axis=0))
-    if len(there) > 1:
-        _refuse_second_person(frames.start + int(np.argmax(seen[:, there[1]])))
-    return np.concatenate(arrays, axis=-1)[:, there[0] if len(there) else 0]
+    return to_people(np.concatenate(arrays, axis=-1), header.joint_map)
 
 
-def _people_by_frame(body: bytes, header: _Header, num_frames: int, frames: range) -> np.ndarray:
-    """`(frames, points, 3)` of a body of version 0.0, zeros where nobody is there.
+def _people_by_frame(body: bytes, header: _Header, num_frames: int, frames: range) -> People:
+    """All people of a body of version 0.0.
 
     Frame by frame it has the number of people, and for each an id and one component after the other.
     """
     person = np.dtype(
         [("id", "<i2"), *((f"{n}", FLOAT, (points, length)) for n, (length, points) in enumerate(header.components))]
     )
-    source = np.zeros((num_frames, sum(points for _, points in header.components), 3), FLOAT)
+    everyone = [np.empty((0, sum(points for _, points in header.components), 3), FLOAT)]
+    counts = []
     place = 0
     for frame in range(num_frames):
         count = int.from_bytes(body[place : place + 2], "little")
         end = place + 2 + count * person.itemsize
         if place + 2 > len(body) or end > len(body):
             raise BadClipError("damaged .pose file: it ends within a frame")
-        people = np.frombuffer(body, person, count, place + 2) if count else np.empty(0, person)
-        parts = [people[f"{n}"][..., [0, 1, -1]] for n in range(len(header.components))]
-        everyone = np.concatenate(parts, axis=1)  # (people, points, 3)
-        seen = everyone[(everyone[..., 2] > 0).any(axis=1)]
-        if len(seen) > 1 and frame in frames:
-            _refuse_second_person(frame)
-        if len(seen):
-            source[frame] = seen[0]
+        if frame in frames:
+            people = np.frombuffer(body, person, count, place + 2) if count else np.empty(0, person)
+            parts = [people[f"{n}"][..., [0, 1, -1]] for n in range(len(header.components))]
+            everyone.append(np.concatenate(parts, axis=1))  # (people, points, 3)
+            counts.append(count)
         place = end
     if place != len(body):
         raise BadClipError(f"damaged .pose file: {len(body) - place} bytes follow its {num_frames} frames")
-    return source[frames.start : frames.stop]
-
-
-def _refuse_second_person(frame: int) -> None:
-    raise BadClipError(f"a second person is in frame {frame}, expected one signer a clip")
+    keypoints = to_layout(np.concatenate(everyone), header.joint_map)
+    return People(keypoints, np.repeat(np.arange(len(frames)), counts), len(frames))
 
 
 def _refuse_too_large(size: int) -> None:

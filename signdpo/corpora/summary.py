@@ -56,6 +56,8 @@ def print_summary(console: Console, manifest: Manifest, directory: str) -> None:
         missing = sum(record.split == split and record.reason.endswith(" is missing") for record in quarantined)
         table.add_row(split, str(summary.clips), *frames, str(missing), str(summary.quarantined - missing))
     console.print(table)
+    for note in manifest.notes_in_words():
+        console.print(note, markup=False, soft_wrap=True)
     for reason in commonest_reasons(quarantined):
         console.print(f"quarantined: {escape(reason)}", soft_wrap=True)
     console.print(f"content {manifest.content_hash[:16]} in {escape(directory)}", soft_wrap=True)

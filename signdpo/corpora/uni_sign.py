@@ -30,19 +30,20 @@ class UniSignSource:
 
     Args:
         corpus: `root` (the folder, local or any fsspec URI), `labels` (the folder of the labels files, if they do not
-            lie beside the poses), `hold_out` (the share of the training recordings that each missing split is made of)
-            and `language` count.
+            lie beside the poses), `person`, `hold_out` (the share of the training recordings that each missing split is
+            made of) and `language` count.
     """
 
-    kind: ClassVar[str] = "uni_sign/1"
+    kind: ClassVar[str] = "uni_sign/2"
     location_key: ClassVar[str] = "video_path"  # what names the clip's file in a label
 
     def __init__(self, corpus: CorpusConfig) -> None:
         self.root = absolute(str(corpus.root))
         self.labels = absolute(corpus.labels) if corpus.labels is not None else self.root
+        self.person = corpus.person
         self.hold_out = corpus.hold_out
         self.language = corpus.language
-        self.reading = f"{self.kind} {self.root}"
+        self.reading = f"{self.kind} {self.root} person={self.person}"
 
     def entries(self, split: str) -> list[Entry]:
         """List a split in the order of its labels.
@@ -70,8 +71,9 @@ class UniSignSource:
         """
         if not entry.location:
             raise BadClipError(f"the label has no {self.location_key}")
-        keypoints = read_pose(f"{self.root}/{POSES}", _pose_name(entry.location))
-        return Clip(entry.id, entry.text, keypoints, gloss=entry.gloss, signer=entry.signer)
+        people = read_pose(f"{self.root}/{POSES}", _pose_name(entry.location))
+        keypoints, notes = people.signer(self.person)
+        return Clip(entry.id, entry.text, keypoints, gloss=entry.gloss, signer=entry.signer, notes=notes)
 
     def _labels_path(self, split: str) -> str | None:
         paths = (f"{self.labels}/{name}" for name in LABELS[split])

@@ -133,6 +133,7 @@ class Manifest(BaseModel):
         layout: version of the joint layout, `signdpo.skeleton.layout.LAYOUT_VERSION`.
         content_hash: of all stored rows in order, the same whatever the shards and the parallelism.
         splits: by name.
+        notes: what their users should know of the clips -> how many it is true of.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -142,6 +143,12 @@ class Manifest(BaseModel):
     layout: str
     content_hash: str
     splits: dict[str, SplitSummary]
+    notes: dict[str, int] = {}
+
+    def notes_in_words(self) -> list[str]:
+        """The notes, a line each."""
+        clips = sum(split.clips for split in self.splits.values())
+        return [f"{count} of {clips} clips: {note}" for note, count in self.notes.items()]
 
 
 def write_manifest(directory: str, manifest: Manifest) -> None:

@@ -28,6 +28,7 @@ class Clip:
         gloss: the glosses in sign order, where the corpus has them. For analysis only, never for a loss.
         gloss_spans: `(len(gloss), 2)` int32: first and past-the-last frame of each gloss, where known.
         signer: who signs, where known.
+        notes: what was decided in reading the clip that its user should know of, a sentence each; not stored.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Clip:
     gloss: tuple[str, ...] = ()
     gloss_spans: np.ndarray | None = None
     signer: str = ""
+    notes: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise `BadClipError` with the reason if this clip cannot be learned from."""

@@ -15,6 +15,7 @@ import numpy as np
 
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import CHANNELS, COCO_WHOLEBODY_133, NUM_JOINTS, PART_ANCHORS, PART_ROOTS, PARTS
+from signdpo.skeleton.people import People
 
 ABSENT: Final = -1
 
@@ -60,6 +61,12 @@ def to_layout(source: np.ndarray, joint_map: JointMap) -> np.ndarray:
     for part, root in PART_ROOTS.items():
         _join(keypoints, PARTS[part], root, PART_ANCHORS[part])
     return keypoints
+
+
+def to_people(source: np.ndarray, joint_map: JointMap) -> People:
+    """Everybody in `(frames, people, joints, 3)` of another layout, each in ours (`to_layout`)."""
+    frames, places = np.nonzero((source[..., 2] > 0).any(axis=2))
+    return People(to_layout(source[frames, places], joint_map), frames, len(source))
 
 
 def _join(keypoints: np.ndarray, part: slice, root: int, anchor: int) -> None:

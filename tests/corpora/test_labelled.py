@@ -89,5 +89,5 @@ def test_a_source_holds_settings_only(tmp_path: Path) -> None:
     source = corpus(tmp_path, ["a,x,train"], language="de")
     copy = pickle.loads(pickle.dumps(source))
     assert isinstance(copy, NpzSource)
-    assert (copy.language, copy.reading) == ("de", f"npz/1 {tmp_path}")
+    assert (copy.language, copy.reading) == ("de", f"npz/2 {tmp_path} person=only")
     assert copy.entries("train") == source.entries("train")

@@ -91,7 +91,7 @@ def test_fortran_order_is_read(tmp_path: Path) -> None:
     [
         ({"poses": numbered(69, 3)}, "there is no array keypoints, found poses"),
         ({"keypoints": numbered(75, 3)}, r"keypoints have shape \(2, 75, 3\), expected .* 69, 133, 137 joints"),
-        ({"keypoints": numbered(69, 3)[:, None]}, r"keypoints have shape \(2, 1, 69, 3\)"),
+        ({"keypoints": numbered(69, 3)[:, None, None]}, r"keypoints have shape \(2, 1, 1, 69, 3\)"),
         ({"keypoints": np.zeros((0, 69, 3))}, "the clip has 0 frames"),
         ({"keypoints": numbered(69, 2)}, "two channels and there are 0 of the arrays confidence, scores"),
         ({"keypoints": numbered(69, 2), "scores": np.ones((3, 69))}, r"scores has shape \(3, 69\), expected \(2, 69\)"),

@@ -87,12 +87,11 @@ def test_a_clip_may_be_a_stretch_of_a_file(tmp_path: Path, version: float) -> No
 
 
 @pytest.mark.parametrize("version", [0, 0.1, 0.2])
-def test_a_second_person_is_refused_if_anything_of_them_is_seen(tmp_path: Path, version: float) -> None:
-    with pytest.raises(BadClipError, match="a second person is in frame 0, expected one signer a clip"):
-        read(tmp_path, pose_file(version, people=2, confidences=(0.5, 0.01)))
+def test_a_person_of_no_confidence_is_nobody(tmp_path: Path, version: float) -> None:
     for confidences in ((0.5, 0.0), (0.0, 0.5)):
-        keypoints = read(tmp_path, pose_file(version, people=2, confidences=confidences)).keypoints
-        assert (keypoints[:, 3, 2] == 0.5).all()
+        clip = read(tmp_path, pose_file(version, people=2, confidences=confidences))
+        assert (clip.keypoints[:, 3, 2] == 0.5).all()
+        assert clip.notes == ()
 
 
 def test_a_frame_without_people_has_no_joint(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ VALUES: dict[str, Any] = {
     "corpus.language": "de",
     "corpus.limit": 5,
     "corpus.max_bad_share": 0.1,
+    "corpus.person": "largest",
     "corpus.max_frames": 128,
     "corpus.stored_frames": 512,
     "policy.encoder.joint_pooling": "late",

@@ -73,7 +73,7 @@ def ingested(source: Source, root: Path) -> ShardOutcome:
     try:
         entries = source.entries("train")[:ROWS]
     except (BadClipError, FileNotFoundError, ConfigError):
-        return ShardOutcome("train", "fuzz", [], [], [], final=True)
+        return ShardOutcome("train", "fuzz", [], [], [], {}, final=True)
     outcome = make_shard(Shard("train", "fuzz", tuple(entries), 16), source, str(root / "out"))
     assert len(outcome.frames) + len(outcome.quarantined) == len(entries)
     assert outcome.final, outcome.quarantined  # nothing was refused but with a reason of ours

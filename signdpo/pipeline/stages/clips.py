@@ -69,6 +69,8 @@ class Clips(Stage[ClipsOutputs]):
         context.say(
             f"{', '.join(f'{split} {count}' for split, count in counts.items())}; quarantined {len(quarantined)}"
         )
+        for note in manifest.notes_in_words():
+            context.say(note)
         if empty := [split for split, count in counts.items() if not count]:
             raise ConfigError(
                 f"the corpus has no clip in split {' and '.join(empty)}, and training needs all three: take more "
