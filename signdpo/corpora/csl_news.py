@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 from typing import Final
 
 from signdpo.config import ConfigError, CorpusConfig
+from signdpo.corpora.foreign_files import parse_json, read_file
 from signdpo.corpora.restricted_pickle import MEBIBYTE
 from signdpo.corpora.source import Entry, text_of
 from signdpo.corpora.uni_sign import POSES, UniSignSource
 from signdpo.skeleton.clip import BadClipError
-from signdpo.storage.files import join, read_bytes
+from signdpo.storage.files import join
 
 LABELS: Final = "CSL_News_Labels.json"
 MAX_LABELS_BYTES: Final = 1024 * MEBIBYTE
@@ -44,14 +44,12 @@ class CslNewsSource(UniSignSource):
 
     def _listed(self, split: str) -> list[Entry]:
         try:
-            content = read_bytes(self.labels, MAX_LABELS_BYTES + 1)
+            items = _parsed(read_file(self.labels, MAX_LABELS_BYTES))
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"{self.labels} is missing: CSL-News has {LABELS} and {POSES}/ in its folder; "
                 f"check corpus.root={self.root} or set corpus.labels"
             ) from error
-        try:
-            items = _parsed(content)
         except BadClipError as error:
             raise BadClipError(f"{self.labels} is not a list of video, pose and text: {error}") from error
         train = int(len(items) * 0.99)
@@ -65,15 +63,10 @@ class CslNewsSource(UniSignSource):
 
 def _parsed(content: bytes) -> list[tuple[str, str, str]]:
     """Video, pose and text of each item. Raises `BadClipError` where it is no list of objects."""
-    if len(content) > MAX_LABELS_BYTES:
-        raise BadClipError(f"it is larger than {MAX_LABELS_BYTES / MEBIBYTE:.0f} MiB")
     if (content.count(b"{") + content.count(b"[")) * MIN_ITEM_BYTES > len(content) + 2 * MIN_ITEM_BYTES:
         raise BadClipError(f"its items take less than {MIN_ITEM_BYTES} bytes each")
-    try:
-        # The list of the whole corpus has 700,000 items: as tuples they take half the memory.
-        items = json.loads(content, object_hook=lambda item: tuple(text_of(item.get(key)) for key in KEYS))
-    except (ValueError, RecursionError) as error:
-        raise BadClipError(str(error)) from error
+    # The list of the whole corpus has 700,000 items: as tuples they take half the memory.
+    items = parse_json(content, object_hook=lambda item: tuple(text_of(item.get(key)) for key in KEYS))
     if not isinstance(items, list) or not all(isinstance(item, tuple) for item in items):
         raise BadClipError("it holds something else")
     return items

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import zipfile
+from io import BytesIO
 from typing import BinaryIO, Final
 
-import fsspec
 import numpy as np
 
+from signdpo.corpora.archives import check_directory
+from signdpo.corpora.foreign_files import read_file
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.source import MAX_CLIP_BYTES
 from signdpo.skeleton.clip import BadClipError
@@ -16,12 +18,6 @@ from signdpo.skeleton.formats import BY_NUM_JOINTS, to_layout, to_people
 from signdpo.skeleton.people import People
 
 CONFIDENCES: Final = ("confidence", "scores")
-MAX_DIRECTORY_BYTES: Final = 1024**2  # of a zip archive's own list of what it holds
-_MEMBER: Final = b"PK\3\4"
-_END_OF_ARCHIVE: Final = b"PK\5\6"
-_END_BYTES: Final = 22
-_ZIP64_LOCATOR: Final = b"PK\6\7"
-_LOCATOR_BYTES: Final = 20
 
 _HEADERS: Final = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 
@@ -43,8 +39,7 @@ class NpzSource(LabelledSource):
 
     def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> np.ndarray | People:
         """Keypoints `(frames, 69, 3)` float32 in the unit of the file, or all people."""
-        with fsspec.open(uri, "rb") as file:
-            arrays = _read_arrays(file)
+        arrays = _read_arrays(BytesIO(read_file(uri, MAX_CLIP_BYTES)))
         keypoints = _with_confidence(arrays)
         frames = frames_of(stretch, len(keypoints))
         wanted = keypoints[frames.start : frames.stop]
@@ -80,7 +75,10 @@ def _with_confidence(arrays: dict[str, np.ndarray]) -> np.ndarray:
 
 def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
     """`keypoints` and the confidences of a file. Sizes are compared with what is there before anything is unpacked."""
-    _check_directory(file)
+    try:
+        check_directory(file)
+    except BadClipError as error:
+        raise BadClipError(f"no .npz file: {error}") from error
     try:
         with np.load(file, allow_pickle=False) as loaded:
             members = {info.filename: info for info in loaded.zip.infolist()}
@@ -97,19 +95,6 @@ def _read_arrays(file: BinaryIO) -> dict[str, np.ndarray]:
         raise
     except Exception as error:  # a file made to hurt fails in ways that no list of exceptions covers
         raise BadClipError(f"damaged .npz file: {error}") from error
-
-
-def _check_directory(file: BinaryIO) -> None:
-    """Refuse what is no archive, and one that lists more than a few arrays: the list is read whole."""
-    begins = file.read(len(_MEMBER))
-    file.seek(max(file.seek(0, 2) - _END_BYTES - _LOCATOR_BYTES, 0))
-    tail = file.read()
-    file.seek(0)
-    end = tail[-_END_BYTES:]
-    if begins not in (_MEMBER, _END_OF_ARCHIVE) or not end.startswith(_END_OF_ARCHIVE):
-        raise BadClipError("this is no .npz file as numpy writes them, or it is cut off")
-    if tail.startswith(_ZIP64_LOCATOR) or int.from_bytes(end[12:16], "little") > MAX_DIRECTORY_BYTES:
-        raise BadClipError("the .npz file lists too many arrays")
 
 
 def _check_header(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import re
 from collections.abc import Iterator
 from typing import Any, Final
@@ -11,6 +10,7 @@ from typing import Any, Final
 import fsspec
 import numpy as np
 
+from signdpo.corpora.foreign_files import parse_json, refuse_instead_of_data
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.labels import SPELLINGS
 from signdpo.corpora.source import MAX_CLIP_BYTES, MAX_CLIP_FRAMES
@@ -90,8 +90,8 @@ def _frame_files(uri: str) -> list[tuple[str, int]]:
         raise BadClipError(f"{uri} holds no file called <name>_<number>_keypoints.json")
     if len(named) > MAX_CLIP_FRAMES or sum(there[name].size for _, name in named) > MAX_CLIP_BYTES:
         raise BadClipError(f"{uri} holds more than {MAX_CLIP_FRAMES} frames or {MAX_CLIP_BYTES} bytes")
-    if odd := next((name for _, name in named if not 0 < there[name].size <= MAX_FRAME_BYTES), None):
-        raise BadClipError(f"{odd} takes {there[odd].size} bytes, expected 1 to {MAX_FRAME_BYTES}")
+    if odd := next((name for _, name in named if there[name].size > MAX_FRAME_BYTES), None):
+        raise BadClipError(f"{odd} takes {there[odd].size} bytes, at most {MAX_FRAME_BYTES}")
     if len({match[1] for match, _ in named}) > 1:
         raise BadClipError(f"{uri} holds frames of several clips, such as {named[0][1]} and {named[-1][1]}")
     ordered = sorted((int(match[2]), name) for match, name in named)
@@ -106,13 +106,14 @@ def _people(content: bytes | Exception, name: str) -> np.ndarray:
     if isinstance(content, Exception):  # what became of one file, as fsspec says it
         raise content
     try:
-        people = json.loads(content)["people"]
+        refuse_instead_of_data(content)
+        people = parse_json(content)["people"]
         if len(people) > MAX_PEOPLE:
             raise BadClipError(f"there are {len(people)} people, at most {MAX_PEOPLE} are read")
         return np.array([*map(_points, people)], np.float32).reshape(-1, NUM_POINTS, 3)
     except BadClipError as error:
         raise BadClipError(f"{name}: {error}") from error
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise BadClipError(f"{name} is no frame of OpenPose's JSON: {type(error).__name__}: {error}") from error
 
 

@@ -13,10 +13,10 @@ import struct
 from dataclasses import dataclass
 from typing import Any, BinaryIO, Final
 
-import fsspec
 import numpy as np
 
 from signdpo.config import ConfigError, CorpusConfig
+from signdpo.corpora.foreign_files import open_file
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.source import MAX_CLIP_BYTES
 from signdpo.skeleton.clip import BadClipError
@@ -49,7 +49,7 @@ class PoseFileSource(LabelledSource):
 
     def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> People:
         """All people in the file, in its unit, mostly pixels."""
-        with fsspec.open(uri, "rb") as file:
+        with open_file(uri) as file:
             header = _read_header(file)
             return _read_body(file, header, stretch)
 
@@ -83,7 +83,7 @@ def _read_header(file: BinaryIO) -> _Header:
     try:
         header: Any = PoseHeader.read(reader)
     except Exception as error:  # nothing in the library expects a damaged file: its errors are of any kind
-        raise BadClipError(f"damaged .pose file, its header cannot be read: {error}") from error
+        raise BadClipError(f"damaged .pose file, its header cannot be read, or is cut off: {error}") from error
     version = f"{header.version:.1f}"
     if abs(header.version - float(version)) > 1e-3 or version not in COUNTS:
         raise BadClipError(f".pose file of version {header.version:g}, known are {', '.join(COUNTS)}")
@@ -104,7 +104,7 @@ def _read_body(file: BinaryIO, header: _Header, stretch: tuple[int, int] | None)
     file.seek(header.end)
     content = file.read(fields.size)
     if len(content) < fields.size:
-        raise BadClipError("damaged .pose file: it ends after its header")
+        raise BadClipError("the .pose file is cut off: it ends after its header")
     body_bytes = header.body_bytes - fields.size
     num_points = sum(points for _, points in header.components)
     if header.version == "0.0":
@@ -121,8 +121,9 @@ def _read_body(file: BinaryIO, header: _Header, stretch: tuple[int, int] | None)
         # Its count has two bytes only and has overflowed in long files: the size of the file tells.
         num_frames += max((body_bytes // frame_bytes - num_frames) // 2**16, 0) * 2**16
     if num_frames * frame_bytes != body_bytes:
+        what = "is cut off: it promises" if num_frames * frame_bytes > body_bytes else "promises"
         raise BadClipError(
-            f"the .pose file promises {num_frames} frames of {frame_bytes} bytes each, but {body_bytes} bytes follow"
+            f"the .pose file {what} {num_frames} frames of {frame_bytes} bytes each, but {body_bytes} bytes follow"
         )
     frames = frames_of(stretch, num_frames)
     _refuse_too_large(len(frames) * frame_bytes)
@@ -151,7 +152,7 @@ def _people_by_frame(body: bytes, header: _Header, num_frames: int, frames: rang
         count = int.from_bytes(body[place : place + 2], "little")
         end = place + 2 + count * person.itemsize
         if place + 2 > len(body) or end > len(body):
-            raise BadClipError("damaged .pose file: it ends within a frame")
+            raise BadClipError("the .pose file is cut off: it ends within a frame")
         if frame in frames:
             people = np.frombuffer(body, person, count, place + 2) if count else np.empty(0, person)
             parts = [people[f"{n}"][..., [0, 1, -1]] for n in range(len(header.components))]

@@ -8,24 +8,22 @@ the rest.
 
 from __future__ import annotations
 
-import gzip
 import io
 import pickle
 import pickletools
 import re
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
+from signdpo.corpora.archives import unpacked
+from signdpo.corpora.foreign_files import read_file, refuse_instead_of_data
 from signdpo.skeleton.clip import BadClipError
-from signdpo.storage.files import read_bytes
 
 MEBIBYTE: Final = 1024**2
 MAX_BYTES: Final = 256 * MEBIBYTE
-GZIP_MAGIC: Final = b"\x1f\x8b"
 OPCODE_SHARE: Final = (
     16  # one in so many of `max_bytes` may be opcodes; a byte of them makes an object of up to 80 bytes
 )
@@ -47,7 +45,7 @@ _REPLACED: Final = {b"}": _NEW_DICT, b"(d": _NEW_DICT, b"\x8f": b"]", b"\x90": b
 
 
 def load_pickle(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
-    """Read a pickle, plain or gzip, without running anything it holds.
+    """Read a pickle, plain or within gzip or zip, without running anything it holds.
 
     Args:
         path: local path or any fsspec URI.
@@ -60,12 +58,8 @@ def load_pickle(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
             bytes, list, tuple, dict, set (read as a list) and numeric numpy arrays and scalars; the message names the
             forbidden global.
     """
-    content = read_bytes(str(path), max_bytes + 1)
-    if content.startswith(GZIP_MAGIC):
-        try:
-            content = gzip.GzipFile(fileobj=io.BytesIO(content)).read(max_bytes + 1)
-        except (OSError, EOFError, zlib.error) as error:
-            raise BadClipError(f"damaged gzip file: {error}") from error
+    content = unpacked(read_file(str(path), max_bytes), max_bytes)
+    refuse_instead_of_data(content)
     if len(content) > max_bytes:
         raise BadClipError(f"the pickle is larger than {max_bytes / MEBIBYTE:.0f} MiB")
     return parse_pickle(content, max_bytes)
@@ -90,6 +84,8 @@ def _checked(content: bytes, limit: int) -> bytes:
     taken = position = opcode_bytes = 0  # `content[taken:position]` is to become the next part
     while True:
         end = _PLAIN.match(content, position).end()  # type: ignore[union-attr]
+        if end == len(content):
+            raise BadClipError("the pickle is cut off: it has no end")
         opcode = content[end]
         opcode_bytes += end - position + 1
         if opcode_bytes > limit:
@@ -98,7 +94,7 @@ def _checked(content: bytes, limit: int) -> bytes:
             begin = end + 1 + width
             position = begin + int.from_bytes(content[end + 1 : begin], "little")
             if position > len(content) or (opcode == _LONG1 and position - begin > 8):
-                raise BadClipError("the pickle ends within a string, or has an integer of more than 64 bits")
+                raise BadClipError("the pickle is cut off within a string, or has an integer of more than 64 bits")
         elif put := _PUT.match(content, end):
             position = put.end()
             if (int(put[1]) if put[1] else int.from_bytes(put[2], "little")) > limit:

@@ -10,8 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import fsspec
-
+from signdpo.corpora.foreign_files import read_file
 from signdpo.skeleton.clip import BadClipError
 
 ENDINGS: Final = ("tsv", "csv", "jsonl")
@@ -61,11 +60,10 @@ def read_table(uri: str) -> Table:
     ending = uri.rpartition(".")[2].lower()
     if ending not in ENDINGS:
         raise BadClipError(f"{uri} is no table: its name must end in .{', .'.join(ENDINGS)}")
-    with fsspec.open(uri, "rb") as file:
-        if file.seek(0, 2) > MAX_TABLE_BYTES:
-            raise BadClipError(f"{uri} is larger than {MAX_TABLE_BYTES / 1024**2:.0f} MiB")
-        file.seek(0)
-        content = file.read()
+    try:
+        content = read_file(uri, MAX_TABLE_BYTES)
+    except BadClipError as error:
+        raise BadClipError(f"{uri}: {error}") from error
     if content.count(b"\n") > MAX_LINES:
         raise BadClipError(f"{uri} has more than {MAX_LINES} lines")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar, Final
 
@@ -26,7 +27,7 @@ class UniSignSource:
 
     The labels are pickles, gzip or plain, of `id -> {name, gloss, text, video_path}`. The clip of `<name>.mp4` is
     `pose_format/<name>.pkl` (see `pose_pickle`), or `pose_format/<split>/<name>.pkl`; where a disk refuses colons, the
-    file's name may have `_` or `-` instead of them.
+    file's name may have `_` or `-` instead of them, and it may be packed, as `<name>.pkl.gz` or `.zip`.
 
     Args:
         corpus: `root` (the folder, local or any fsspec URI), `labels` (the folder of the labels files, if they do not
@@ -102,12 +103,7 @@ def _pose_name(location: str) -> str:
 
 def _elsewhere(entries: list[Entry], folder: str) -> list[Entry]:
     """The entries, those without a file at the place that another file is known by, if there is one."""
-    places = [
-        (f"{entry.split}/{entry.location}", *(entry.location.replace(":", sign) for sign in "_-"))
-        if entry.stamp == MISSING and entry.location
-        else ()
-        for entry in entries
-    ]
+    places = [tuple(_other_places(entry)) if entry.stamp == MISSING and entry.location else () for entry in entries]
     files = list_files(folder, (_pose_name(place) for tried in places for place in tried))
     found = []
     for entry, tried in zip(entries, places, strict=True):
@@ -117,6 +113,12 @@ def _elsewhere(entries: list[Entry], folder: str) -> list[Entry]:
                 break
         found.append(entry)
     return found
+
+
+def _other_places(entry: Entry) -> Iterator[str]:
+    for folder in ("", f"{entry.split}/"):
+        for name in dict.fromkeys(entry.location.replace(":", sign) for sign in ":_-"):
+            yield from (f"{folder}{name}{packed}" for packed in ("", ".gz", ".zip"))
 
 
 def _entry(id_: str, split: str, label: dict[Any, Any]) -> Entry:

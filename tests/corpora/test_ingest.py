@@ -286,7 +286,7 @@ def test_bad_inputs_are_quarantined_with_their_reason_and_the_run_goes_on(tmp_pa
     unseen["scores"] = [np.full((1, 133), 0.3, np.float32)] * 3
     good = pickle.dumps(person(3))
     bad = {
-        "truncated": (good[:-50], "the pickle ends within a string"),
+        "truncated": (good[:-50], "the pickle is cut off within a string"),
         "attack": (pickle.dumps(Runs(f"touch {tmp_path}/it_ran")), "forbidden global posix.system"),
         "nan": (pickle.dumps(not_a_number), "NaN or infinity, first in frame 1"),
         "no_frames": (pickle.dumps(person(0)), "0 frames"),

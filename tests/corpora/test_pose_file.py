@@ -129,7 +129,7 @@ BOMB = (("POSE_LANDMARKS", ("",) * 6_000, "XYZC"),) * 4
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
-        (b"", "damaged .pose file, its header cannot be read"),
+        (b"", "this is an empty file"),
         (header(0.2)[:-3], "damaged .pose file, its header cannot be read"),
         (header(0.2), "it ends after its header"),
         (header(0.3), "of version 0.3, known are"),
