@@ -15,7 +15,7 @@ from typing import Any, BinaryIO, Final
 import fsspec
 
 from signdpo.skeleton.clip import BadClipError
-from signdpo.storage.files import read_bytes
+from signdpo.storage.files import SpecialFileError, is_local, open_local, read_bytes
 
 HEAD_BYTES: Final = 1024  # that tell what a file is
 
@@ -50,9 +50,10 @@ def read_file(uri: str, limit: int) -> bytes:
 
     Raises:
         FileNotFoundError: if there is no such file.
-        BadClipError: if it is larger, or no data at all.
+        BadClipError: if it is larger, no data at all, or a pipe, a device, a socket or a folder.
     """
-    content = read_bytes(uri, limit + 1)
+    with _regular():
+        content = read_bytes(uri, limit + 1)
     refuse_instead_of_data(content)
     if len(content) > limit:
         raise BadClipError(f"the file is larger than {limit / 1024**2:.0f} MiB")
@@ -60,9 +61,21 @@ def read_file(uri: str, limit: int) -> bytes:
 
 
 @contextmanager
+def _regular() -> Iterator[None]:
+    try:
+        yield
+    except IsADirectoryError as error:
+        raise BadClipError("this is a folder, expected a file") from error
+    except SpecialFileError as error:
+        raise BadClipError(f"this is {error}, expected a regular file") from error
+
+
+@contextmanager
 def open_file(uri: str) -> Iterator[BinaryIO]:
     """A file to be read in parts, from its beginning. Raises like `read_file`."""
-    with fsspec.open(uri, "rb") as file:
+    with _regular():
+        opened = open_local(uri) if is_local(uri) else fsspec.open(uri, "rb")
+    with opened as file:
         refuse_instead_of_data(file.read(HEAD_BYTES))
         file.seek(0)
         yield file

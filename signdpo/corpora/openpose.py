@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import fsspec
 import numpy as np
 
-from signdpo.corpora.foreign_files import parse_json, refuse_instead_of_data
+from signdpo.corpora.foreign_files import parse_json, read_file, refuse_instead_of_data
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.labels import SPELLINGS
 from signdpo.corpora.source import MAX_CLIP_BYTES, MAX_CLIP_FRAMES
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import OPENPOSE_137, to_layout
 from signdpo.skeleton.people import MAX_PEOPLE, People
-from signdpo.storage.files import exists, join, list_folder
+from signdpo.storage.files import exists, is_local, join, list_folder
 
 MAX_FRAME_BYTES: Final = 1024**2  # one person takes 4 KB
 
@@ -69,11 +69,8 @@ class OpenPoseSource(LabelledSource):
         """All people in the files, in pixels."""
         files = _frame_files(uri)
         frames = frames_of(stretch, len(files))
-        filesystem, folder = fsspec.core.url_to_fs(uri)
         wanted = files[frames.start : frames.stop]
-        # All at once, which object stores answer in parallel; `cat` would take brackets in a name for a pattern.
-        contents = filesystem.cat_ranges([f"{folder}/{name}" for name, _ in wanted], 0, [size for _, size in wanted])
-        people = [_people(content, name) for content, (name, _) in zip(contents, wanted, strict=True)]
+        people = [_people(content, name) for content, (name, _) in zip(_contents(uri, wanted), wanted, strict=True)]
         counts = [len(there) for there in people]
         return People(
             to_layout(np.concatenate(people), OPENPOSE_137), np.repeat(np.arange(len(frames)), counts), len(frames)
@@ -101,11 +98,30 @@ def _frame_files(uri: str) -> list[tuple[str, int]]:
     return [(name, there[name].size) for _, name in ordered]
 
 
+def _contents(uri: str, files: list[tuple[str, int]]) -> Iterable[bytes | Exception]:
+    """The contents of files of these names and sizes, or what became of one of them."""
+    if is_local(uri):
+        return (_content(join(uri, name)) for name, _ in files)
+    filesystem, folder = fsspec.core.url_to_fs(uri)
+    # All at once, which object stores answer in parallel; `cat` would take brackets in a name for a pattern.
+    contents: list[bytes | Exception] = filesystem.cat_ranges(
+        [f"{folder}/{name}" for name, _ in files], 0, [size for _, size in files]
+    )
+    return contents
+
+
+def _content(uri: str) -> bytes | Exception:
+    try:
+        return read_file(uri, MAX_FRAME_BYTES)
+    except BadClipError as error:
+        return error
+
+
 def _people(content: bytes | Exception, name: str) -> np.ndarray:
     """The `(people, 137, 3)` float32 in a frame's file. Raises `BadClipError`."""
-    if isinstance(content, Exception):  # what became of one file, as fsspec says it
-        raise content
     try:
+        if isinstance(content, Exception):
+            raise content
         refuse_instead_of_data(content)
         people = parse_json(content)["people"]
         if len(people) > MAX_PEOPLE:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
+import stat
 import tempfile
 import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 
@@ -94,13 +96,34 @@ def read_text(uri: str) -> str:
     return str(filesystem.cat_file(path).decode("utf-8"))
 
 
+class SpecialFileError(OSError):
+    """A pipe, a device or a socket under the name of a file: reading it may wait, or go on, for ever."""
+
+
+def open_local(uri: str) -> BinaryIO:
+    """A local file, opened for reading.
+
+    Raises:
+        FileNotFoundError: if there is none, or one of its kin.
+        SpecialFileError: if it is no regular file, nor a link to one; its text says what it is.
+    """
+    path = uri.removeprefix("file://")
+    mode = os.stat(path).st_mode
+    if stat.S_ISREG(mode):
+        return open(path, "rb")
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, "a folder", path)
+    kinds = {"a FIFO": stat.S_ISFIFO, "a socket": stat.S_ISSOCK}
+    raise SpecialFileError(next((kind for kind, is_one in kinds.items() if is_one(mode)), "a device"))
+
+
 def read_bytes(uri: str, limit: int) -> bytes:
-    """At most `limit` bytes of a file. Raises `FileNotFoundError` and its kin."""
+    """At most `limit` bytes of a regular file. Raises as `open_local` does."""
     if not is_local(uri):
         return _read_remote(uri, limit)
     # fsspec takes longer to open a local file than a clip takes to be read, and `read` first allocates what it is asked
     # for.
-    with open(uri.removeprefix("file://"), "rb") as local:
+    with open_local(uri) as local:
         return local.read(min(limit, os.fstat(local.fileno()).st_size + 1))
 
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import pickle
+import socket
 import zipfile
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +18,7 @@ import pytest
 from support.specimens import SPECIMENS, uni_sign_clip
 from support.watching import ingested
 
-from signdpo.corpora.foreign_files import parse_json, read_file, refuse_instead_of_data
+from signdpo.corpora.foreign_files import open_file, parse_json, read_file, refuse_instead_of_data
 from signdpo.skeleton.clip import BadClipError
 
 pytest.importorskip("pose_format", reason="the group poses is not installed")
@@ -133,3 +137,59 @@ def test_json_that_is_cut_off_is_called_so(content: bytes) -> None:
 def test_json_that_is_wrong_is_not_called_cut_off(content: bytes) -> None:
     with pytest.raises(BadClipError, match="this is not JSON"):
         parse_json(content)
+
+
+def a_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def a_link_to_a_fifo(path: Path) -> None:
+    os.mkfifo(f"{path}.pipe")
+    path.symlink_to(f"{path.name}.pipe")
+
+
+def a_device(path: Path) -> None:
+    path.symlink_to("/dev/zero")
+
+
+def a_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as made:
+        previous = Path.cwd()
+        os.chdir(path.parent)  # a socket's path has room for 107 bytes
+        made.bind(path.name)
+        os.chdir(previous)
+
+
+def a_folder(path: Path) -> None:
+    path.mkdir()
+
+
+SPECIAL = {
+    a_fifo: "a FIFO",
+    a_link_to_a_fifo: "a FIFO",
+    a_device: "a device",
+    a_socket: "a socket",
+    a_folder: "a folder",
+}
+
+
+@pytest.mark.parametrize("make", SPECIAL)
+@pytest.mark.parametrize("name", KINDS)
+def test_only_regular_files_are_read(tmp_path: Path, name: str, make: Callable[[Path], None]) -> None:
+    specimen = SPECIMENS[name]
+    source = specimen.write(tmp_path)
+    entry = source.entries("train")[0]
+    attempts = {specimen.clip[0]: partial(source.read, entry), specimen.labels[0]: partial(source.entries, "train")}
+    for file, attempt in attempts.items():
+        (tmp_path / file).unlink()
+        make(tmp_path / file)
+        with pytest.raises(BadClipError, match=f"this is {SPECIAL[make]}, expected a (regular )?file"):
+            attempt()
+
+
+def test_a_link_to_a_regular_file_is_read(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"data")
+    (tmp_path / "link").symlink_to("file")
+    assert read_file(str(tmp_path / "link"), 9) == b"data"
+    with open_file(f"file://{tmp_path}/link") as file:
+        assert file.read() == b"data"

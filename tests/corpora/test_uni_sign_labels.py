@@ -109,13 +109,13 @@ def test_a_gloss_of_anything_but_words_is_left_out(tmp_path: Path) -> None:
     ("location", "reason"),
     [
         ("a\0b.mp4", "is not the name of a file"),
-        ("folder", "missing"),
+        ("folder.pkl", "this is a folder"),
         ("x" * 300 + ".mp4", "is not the name of a file"),
     ],
 )
 def test_a_name_that_is_none_is_refused(tmp_path: Path, location: str, reason: str) -> None:
     write_labels(tmp_path, "labels.train", ["a"], video_path=location)
-    (tmp_path / "pose_format" / "folder").mkdir(parents=True)
+    (tmp_path / "pose_format" / "folder.pkl").mkdir(parents=True)
     source = source_of(tmp_path)
     with pytest.raises(BadClipError, match=reason):
         source.read(source.entries("train")[0])
