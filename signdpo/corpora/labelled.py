@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
@@ -10,7 +11,14 @@ import numpy as np
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.labels import locate, path_of, read_labels
-from signdpo.corpora.source import MAX_CLIP_FRAMES, Entry, clip_file, with_files
+from signdpo.corpora.source import (
+    MAX_CLIP_FRAMES,
+    Entry,
+    clip_file,
+    with_files,
+    with_other_files,
+    without_video_ending,
+)
 from signdpo.corpora.splits import HELD_OUT, hold_out
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.skeleton.people import People
@@ -79,11 +87,19 @@ class LabelledSource(ABC):
         placed = [
             replace(entry, location=prefix + entry.location) if path_of(entry.location) else entry for entry in listed
         ]
-        found = with_files(placed, self.root, path_of)
+        found = with_other_files(with_files(placed, self.root, path_of), self.root, path_of, self._other_places)
         if all(entry.size for entry in placed if path_of(entry.location)):
             # Lengths of clips tell more than sizes of files or folders.
             return [replace(entry, size=listed.size) for entry, listed in zip(found, placed, strict=True)]
         return found
+
+    def _other_places(self, entry: Entry) -> Iterator[str]:
+        """Where a clip lies whose label names a video, or a file without its ending."""
+        path = path_of(entry.location)
+        stretch = entry.location.removeprefix(path)
+        name = path.removesuffix(self.ending)
+        for place in (f"{without_video_ending(name)}{self.ending}", f"{path}{self.ending}"):
+            yield f"{place}{stretch}"
 
     def read(self, entry: Entry) -> Clip:
         """Read one clip: keypoints `(frames, 69, 3)` float32 in the unit of the corpus, mostly pixels.

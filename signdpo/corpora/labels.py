@@ -4,7 +4,7 @@ Columns: `id` and `text`; `split` (train, dev or test) unless each split has a f
 corpus' folder; by default the id with the ending of its kind), `gloss` (separated by spaces, or a JSON list), `signer`,
 and `start` and `end`, the first and past-the-last frame of the clip in its file. The labels of How2Sign are read as
 they come: `SENTENCE_NAME` is the id and `SENTENCE` the text, while its times are seconds in the whole video and not in
-the clip.
+the clip. So are those of PHOENIX-2014T: `name`, `translation`, `orth` (the glosses) and `speaker`.
 """
 
 from __future__ import annotations
@@ -33,9 +33,14 @@ NAMES: Final = (
     *(f"labels.{ending}" for ending in ENDINGS),
     *(f"labels.{{split}}.{ending}" for ending in ENDINGS),
     "how2sign_realigned_{split}.csv",
+    "PHOENIX-2014-T.{split}.corpus.csv",
 )
 
-_HOW2SIGN: Final = {"sentence_name": "id", "sentence": "text"}
+# Columns of published tables -> ours.
+_PUBLISHED: Final = (
+    {"sentence_name": "id", "sentence": "text"},  # How2Sign
+    {"name": "id", "translation": "text", "orth": "gloss", "speaker": "signer"},  # PHOENIX-2014T
+)
 _HOW2SIGN_TIMES: Final = (("start_realigned", "end_realigned"), ("start", "end"))
 _NOT_CALLED_SPLIT: Final = {"fold", "partition", "set", "subset"}
 _SPLITS_BY_NAME: Final = {name: split for split, names in SPELLINGS.items() for name in names}
@@ -85,6 +90,11 @@ def is_stretch(location: str) -> bool:
     return _STRETCH.fullmatch(location) is not None
 
 
+def problem_of(location: str) -> str:
+    """What is wrong with the row that an entry comes of, with file and line; empty if nothing is."""
+    return location.removeprefix(_PROBLEM) if location.startswith(_PROBLEM) else ""
+
+
 def path_of(location: str) -> str:
     """The path in a location, empty if it has none."""
     return "" if location.startswith(_PROBLEM) else locate(location)[0]
@@ -126,15 +136,15 @@ def _spelt(pattern: str, is_there: Callable[[str], bool]) -> list[tuple[str, str
 
 def _entries(table: Table, split: str | None, ending: str) -> list[Entry]:
     columns = set(table.columns)
-    is_how2sign = set(_HOW2SIGN) <= columns and not {"id", "text"} <= columns
-    for name, column in _HOW2SIGN.items():
-        if table.lines and (name if is_how2sign else column) not in columns:
+    published = next((names for names in _PUBLISHED if set(names) <= columns and not {"id", "text"} <= columns), None)
+    for column in ("id", "text"):
+        if table.lines and published is None and column not in columns:
             raise BadClipError(
                 f"{table.uri}, line 1: there is no column {column}, found {', '.join(table.columns) or 'nothing'}; "
                 f"name the column {column}, and check what separates the columns"
             )
-    if is_how2sign:
-        return [_how2sign_entry(table.uri, line, split, ending) for line in table.lines]
+    if published is not None:
+        return [_published_entry(table.uri, line, published, split, ending) for line in table.lines]
     if split is None and "split" not in columns:
         # Overlooking it would put clips of the test split into training.
         for name in (*difflib.get_close_matches("split", columns, n=1), *sorted(_NOT_CALLED_SPLIT & columns)):
@@ -142,8 +152,8 @@ def _entries(table: Table, split: str | None, ending: str) -> list[Entry]:
     return [_entry(table.uri, line, split, ending) for line in table.lines]
 
 
-def _how2sign_entry(uri: str, line: Line, split: str | None, ending: str) -> Entry:
-    values = {ours: line.values.get(theirs) for theirs, ours in _HOW2SIGN.items()}
+def _published_entry(uri: str, line: Line, names: dict[str, str], split: str | None, ending: str) -> Entry:
+    values = {ours: line.values.get(theirs) for theirs, ours in names.items()}
     entry = _entry(uri, Line(line.number, values, line.problem), split, ending)
     for start, end in _HOW2SIGN_TIMES:
         try:
@@ -197,7 +207,9 @@ def _split(line: Line, split: str | None) -> str:
             raise _RowError(f"column split is empty, expected one of {', '.join(_SPLITS_BY_NAME)}")
         return split or "train"
     if name not in _SPLITS_BY_NAME:
-        raise _RowError(f"column split is {name!r}, expected one of {', '.join(_SPLITS_BY_NAME)}")
+        near = difflib.get_close_matches(name, _SPLITS_BY_NAME, n=1, cutoff=0.5)
+        meant = f"did you mean {near[0]}? Expected" if near else "expected"
+        raise _RowError(f"column split is {name!r}, {meant} one of {', '.join(_SPLITS_BY_NAME)}")
     if split is not None and _SPLITS_BY_NAME[name] != split:
         raise _RowError(f"column split is {name!r} in the labels of split {split}")
     return _SPLITS_BY_NAME[name]

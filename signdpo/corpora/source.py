@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass, replace
@@ -16,6 +17,7 @@ SPLITS = ("train", "dev", "test")
 MISSING: Final = "missing"
 MAX_CLIP_FRAMES: Final = 100_000  # an hour at 25 frames a second: no sentence, and more than should be stacked
 MAX_CLIP_BYTES: Final = 256 * 1024**2
+_VIDEO: Final = re.compile(r"\.(?:mp4|m4v|mov|avi|mkv|webm|mpe?g|wmv|flv|mts)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,39 @@ def with_files(entries: list[Entry], folder: str, name_of: Callable[[str], str])
     nothing = FileInfo(0, MISSING)
     found = ((entry, files.get(name_of(entry.location), nothing)) for entry in entries)
     return [replace(entry, size=info.size, stamp=info.stamp) for entry, info in found]
+
+
+def with_other_files(
+    entries: list[Entry],
+    folder: str,
+    name_of: Callable[[str], str],
+    other_places: Callable[[Entry], Iterable[str]],
+) -> list[Entry]:
+    """The entries, those without a file at the first of other locations where there is one.
+
+    Args:
+        entries: as `with_files` returns them.
+        folder: that the names of files are relative to.
+        name_of: a location's file.
+        other_places: further locations that may stand for an entry's clip.
+    """
+    places = [
+        tuple(other_places(entry)) if entry.stamp == MISSING and name_of(entry.location) else () for entry in entries
+    ]
+    files = list_files(folder, (name_of(place) for tried in places for place in tried))
+    found = []
+    for entry, tried in zip(entries, places, strict=True):
+        there = next((place for place in tried if name_of(place) in files), None)
+        if there is not None:
+            info = files[name_of(there)]
+            entry = replace(entry, location=there, size=info.size, stamp=info.stamp)
+        found.append(entry)
+    return found
+
+
+def without_video_ending(name: str) -> str:
+    """The name of a clip, without the ending of the video that it was made from, in whatever case."""
+    return _VIDEO.sub("", name)
 
 
 def fingerprint(source: Source, entries: Iterable[Entry]) -> str:

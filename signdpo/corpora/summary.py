@@ -23,13 +23,19 @@ CLIPS_DRAWN = 5
 
 def print_surveys(console: Console, surveys: Mapping[str, SplitSurvey]) -> None:
     """What the listing of each split tells, and the first names of what is wrong."""
-    table = Table("split", "rows", "clips found", "clips missing", "empty sentences", "repeated ids")
+    table = Table("split", "rows", "clips found", "clips missing", "malformed rows", "empty sentences", "repeated ids")
     for split, found in surveys.items():
-        counts = (found.rows, found.rows - len(found.missing), *map(len, (found.missing, found.empty, found.repeated)))
+        wrong = (found.missing, found.malformed, found.empty, found.repeated)
+        counts = (found.rows, found.rows - len(found.missing) - len(found.malformed), *map(len, wrong))
         table.add_row(split, *map(str, counts))
     console.print(table)
     for split, found in surveys.items():
-        for what, names in (("missing", found.missing), ("empty sentence", found.empty), ("repeated", found.repeated)):
+        for what, names in (
+            ("missing", found.missing),
+            ("malformed", found.malformed),
+            ("empty sentence", found.empty),
+            ("repeated", found.repeated),
+        ):
             if names:
                 more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
                 shown = ", ".join(map(repr, names[:NAMES_SHOWN]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from signdpo.config import CorpusConfig
+from signdpo.corpora.labels import problem_of
 from signdpo.corpora.planning import list_entries
 from signdpo.corpora.source import MISSING, Source
 
@@ -16,6 +17,7 @@ class SplitSurvey:
     Args:
         rows: in the listing.
         missing: locations of rows whose clip has no file, in order.
+        malformed: what is wrong with rows that make no sense, with file and line where these are known.
         empty: ids of rows without a sentence.
         repeated: ids that appeared before, in this split or an earlier one, once for each further time.
         unusable: rows that an ingest is sure to refuse, for any of these reasons.
@@ -23,6 +25,7 @@ class SplitSurvey:
 
     rows: int
     missing: tuple[str, ...]
+    malformed: tuple[str, ...]
     empty: tuple[str, ...]
     repeated: tuple[str, ...]
     unusable: int
@@ -33,8 +36,10 @@ def survey(source: Source, corpus: CorpusConfig) -> dict[str, SplitSurvey]:
     surveys = {}
     seen: set[str] = set()
     for split, entries in list_entries(source, corpus.limit).items():
-        missing = [entry.stamp == MISSING for entry in entries]
-        empty = [not entry.text.strip() for entry in entries]
+        problems = [problem_of(entry.location) for entry in entries]
+        malformed = list(map(bool, problems))
+        missing = [entry.stamp == MISSING and not problem for entry, problem in zip(entries, problems, strict=True)]
+        empty = [not entry.text.strip() and not problem for entry, problem in zip(entries, problems, strict=True)]
         repeated = []
         for entry in entries:
             repeated.append(entry.id in seen)
@@ -42,8 +47,9 @@ def survey(source: Source, corpus: CorpusConfig) -> dict[str, SplitSurvey]:
         surveys[split] = SplitSurvey(
             rows=len(entries),
             missing=tuple(entry.location for entry, found in zip(entries, missing, strict=True) if found),
+            malformed=tuple(filter(None, problems)),
             empty=tuple(entry.id for entry, found in zip(entries, empty, strict=True) if found),
             repeated=tuple(entry.id for entry, found in zip(entries, repeated, strict=True) if found),
-            unusable=sum(map(any, zip(missing, empty, repeated, strict=True))),
+            unusable=sum(map(any, zip(missing, malformed, empty, repeated, strict=True))),
         )
     return surveys

@@ -17,6 +17,8 @@ ENDINGS: Final = ("tsv", "csv", "jsonl")
 MAX_TABLE_BYTES: Final = 1024**3
 MAX_LINES: Final = 5_000_000  # a row of a few bytes becomes an object of hundreds
 MAX_COLUMNS: Final = 1000
+MAX_LINES_OF_A_ROW: Final = 100
+UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -44,10 +46,11 @@ class Table:
 
 
 def read_table(uri: str) -> Table:
-    """Read a table in UTF-8, with or without a byte order mark.
+    """Read a table in UTF-8, with or without a byte order mark, or in UTF-16 with one.
 
-    A CSV follows RFC 4180; one whose first line has tabs and no comma (How2Sign's labels) is read as a TSV. A TSV has
-    one row a line whatever quotes it holds, except that a field wholly in quotes is unquoted, as spreadsheets write it.
+    The first line tells what separates the columns: comma, tab, `|` or `;`. With commas and semicolons RFC 4180 holds.
+    With tabs and bars a row is a line whatever quotes it holds, except that a field wholly in quotes is unquoted, as
+    spreadsheets write it, and may have line breaks in it.
 
     Args:
         uri: a local path or any fsspec URI that ends in .csv, .tsv or .jsonl.
@@ -67,7 +70,7 @@ def read_table(uri: str) -> Table:
     if content.count(b"\n") > MAX_LINES:
         raise BadClipError(f"{uri} has more than {MAX_LINES} lines")
     try:
-        text = content.decode("utf-8-sig")
+        text = content.decode("utf-16" if content.startswith(UTF_16_MARKS) else "utf-8-sig")
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise BadClipError(
@@ -76,13 +79,61 @@ def read_table(uri: str) -> Table:
     if ending == "jsonl":
         return _json_table(uri, text)
     first = text.partition("\n")[0]
-    tabs = ending == "tsv" or ("\t" in first and "," not in first)
-    return _delimited_table(uri, _tab_separated(text) if tabs else _comma_separated(uri, text))
+    delimiter = _delimiter(ending, first)
+    rows = _line_by_line(text, delimiter) if delimiter in "\t|" else _by_csv(uri, text, delimiter)
+    return _delimited_table(uri, rows)
 
 
-def _tab_separated(text: str) -> Iterator[tuple[int, list[str]]]:
-    for number, line in enumerate(text.split("\n"), start=1):
-        yield number, [_unquoted(field) for field in line.removesuffix("\r").split("\t")]
+def _delimiter(ending: str, header: str) -> str:
+    """What separates the columns of a table: what its name says, unless the first line has another sign instead."""
+    by_name = "\t" if ending == "tsv" else ","
+    return next((sign for sign in (by_name, *"\t|;,") if sign in header), by_name)
+
+
+def _line_by_line(text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    """Rows of a table whose writers mostly quote nothing: quotes count where they enclose a whole field."""
+    lines = [line.removesuffix("\r") for line in text.split("\n")]
+    columns = lines[0].count(delimiter) + 1
+    number = 0
+    while number < len(lines):
+        several = _over_lines(lines, number, delimiter, columns)
+        if several is None:
+            yield number + 1, [_unquoted(field) for field in lines[number].split(delimiter)]
+            number += 1
+        else:
+            end, fields = several
+            yield number + 1, fields
+            number = end
+
+
+def _over_lines(lines: list[str], start: int, delimiter: str, columns: int) -> tuple[int, list[str]] | None:
+    """The row that begins at a line and goes on in the next ones, as a quoted field with line breaks makes it.
+
+    Returns:
+        The number of the line after it and its fields; None if no quote is open at the end of the line, or what
+        follows is a row of its own and the quote is one of a sentence.
+    """
+    fields = lines[start].split(delimiter)
+    opening = next((place for place, field in enumerate(fields) if _opens(field)), None)
+    if opening is None or delimiter.join(fields[opening:]).count('"') % 2 == 0:
+        return None
+    for end in range(start + 1, min(start + MAX_LINES_OF_A_ROW, len(lines))):
+        if len(fields) >= columns and lines[end].count(delimiter) + 1 >= columns:
+            return None
+        if '"' not in lines[end]:
+            continue
+        try:
+            (row,) = csv.reader(
+                io.StringIO("\n".join(lines[start : end + 1]), newline=""), delimiter=delimiter, strict=True
+            )
+        except (csv.Error, ValueError):
+            continue
+        return (end + 1, row) if len(row) == columns else None
+    return None
+
+
+def _opens(field: str) -> bool:
+    return field.startswith('"') and _unquoted(field) == field
 
 
 def _unquoted(field: str) -> str:
@@ -92,8 +143,8 @@ def _unquoted(field: str) -> str:
     return inner.replace('""', '"')
 
 
-def _comma_separated(uri: str, text: str) -> Iterator[tuple[int, list[str]]]:
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+def _by_csv(uri: str, text: str, delimiter: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
     number = 1
     try:
         for fields in reader:
@@ -101,8 +152,8 @@ def _comma_separated(uri: str, text: str) -> Iterator[tuple[int, list[str]]]:
             number = reader.line_num + 1
     except csv.Error as error:
         raise BadClipError(
-            f"{uri}, line {number}: {error}; put a field with commas, quotes or line breaks in quotes and double the "
-            "quotes in it"
+            f"{uri}, line {number}: {error}; put a field with delimiters, quotes or line breaks in quotes and double "
+            "the quotes in it"
         ) from error
 
 
@@ -113,7 +164,9 @@ def _delimited_table(uri: str, rows: Iterator[tuple[int, list[str]]]) -> Table:
     for name in columns:
         if name and columns.count(name) > 1:
             raise BadClipError(f"{uri}, line {number}: column {name} is there twice; rename one")
-    return Table(uri, columns, tuple(_line(number, fields, columns) for number, fields in rows if any(fields)))
+    return Table(
+        uri, columns, tuple(_line(number, fields, columns) for number, fields in rows if any(map(str.strip, fields)))
+    )
 
 
 def _line(number: int, fields: list[str], columns: tuple[str, ...]) -> Line:

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any, ClassVar, Final
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.pose_pickle import read_pose
 from signdpo.corpora.restricted_pickle import MEBIBYTE, load_pickle
-from signdpo.corpora.source import MISSING, Entry, text_of, with_files
+from signdpo.corpora.source import Entry, text_of, with_files, with_other_files, without_video_ending
 from signdpo.corpora.splits import HELD_OUT, hold_out
 from signdpo.skeleton.clip import BadClipError, Clip
-from signdpo.storage.files import absolute, exists, list_files
+from signdpo.storage.files import absolute, exists
 
 MAX_LABELS_BYTES: Final = 1024 * MEBIBYTE
 LABELS: Final = {"train": ("labels.train",), "dev": ("labels.dev", "labels.val"), "test": ("labels.test",)}
 POSES: Final = "pose_format"
+_PACKED: Final = (".gz", ".zip")
 
 _CSL_DAILY_SIGNER: Final = re.compile(r"S\d{6}_(P\d{4})_T\d{2}")
 
@@ -25,7 +25,8 @@ _CSL_DAILY_SIGNER: Final = re.compile(r"S\d{6}_(P\d{4})_T\d{2}")
 class UniSignSource:
     """A folder with `labels.train`, `labels.dev` (or `labels.val`), `labels.test` and `pose_format/`.
 
-    The labels are pickles, gzip or plain, of `id -> {name, gloss, text, video_path}`. The clip of `<name>.mp4` is
+    The labels are pickles, gzip or plain, of `id -> {name, gloss, text, video_path}`. The clip of `<name>.mp4` (or of a
+    video of another ending, or none) is
     `pose_format/<name>.pkl` (see `pose_pickle`), or `pose_format/<split>/<name>.pkl`; where a disk refuses colons, the
     file's name may have `_` or `-` instead of them, and it may be packed, as `<name>.pkl.gz` or `.zip`.
 
@@ -61,7 +62,8 @@ class UniSignSource:
             entries = hold_out(self._listed("train"), split, self.hold_out, missing)
         else:
             entries = self._listed(split)
-        return _elsewhere(with_files(entries, f"{self.root}/{POSES}", _pose_name), f"{self.root}/{POSES}")
+        poses = f"{self.root}/{POSES}"
+        return with_other_files(with_files(entries, poses, _pose_name), poses, _pose_name, _other_places)
 
     def read(self, entry: Entry) -> Clip:
         """Read one clip: keypoints `(frames, 69, 3)` float32, in whatever unit the corpus has (mostly shares of the
@@ -98,27 +100,16 @@ class UniSignSource:
 
 
 def _pose_name(location: str) -> str:
-    return location.replace(".mp4", ".pkl")
-
-
-def _elsewhere(entries: list[Entry], folder: str) -> list[Entry]:
-    """The entries, those without a file at the place that another file is known by, if there is one."""
-    places = [tuple(_other_places(entry)) if entry.stamp == MISSING and entry.location else () for entry in entries]
-    files = list_files(folder, (_pose_name(place) for tried in places for place in tried))
-    found = []
-    for entry, tried in zip(entries, places, strict=True):
-        for place in tried:
-            if (info := files.get(_pose_name(place))) is not None:
-                entry = replace(entry, location=place, size=info.size, stamp=info.stamp)
-                break
-        found.append(entry)
-    return found
+    """The file of a clip that a label calls `a.mp4`, `a.MOV`, `a` or `a.pkl`, packed or not."""
+    packed = next((ending for ending in _PACKED if location.endswith(ending)), "")
+    name = without_video_ending(location.removesuffix(packed))
+    return f"{name.removesuffix('.pkl')}.pkl{packed}" if name else ""
 
 
 def _other_places(entry: Entry) -> Iterator[str]:
     for folder in ("", f"{entry.split}/"):
         for name in dict.fromkeys(entry.location.replace(":", sign) for sign in ":_-"):
-            yield from (f"{folder}{name}{packed}" for packed in ("", ".gz", ".zip"))
+            yield from (f"{folder}{name}{packed}" for packed in ("", *_PACKED))
 
 
 def _entry(id_: str, split: str, label: dict[Any, Any]) -> Entry:

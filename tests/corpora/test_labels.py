@@ -121,7 +121,7 @@ def test_two_tables_that_could_count_are_an_error(tmp_path: Path) -> None:
     ("name", "content", "message"),
     [
         ("labels.csv", "name,text\na,b\n", r"labels\.csv, line 1: there is no column id, found name, text; name"),
-        ("labels.csv", "id;text\na;b\n", r"no column id, found id;text; .* what separates the columns"),
+        ("labels.csv", "id text\na b\n", r"no column id, found id text; .* what separates the columns"),
         ("labels.jsonl", '{"id": "a"}\n', r"line 1: there is no column text, found id"),
         ("labels.csv", "id,text,spilt\na,b,test\n", r"column spilt: did you mean split\?"),
         ("labels.csv", "id,text,subset\na,b,test\n", r"column subset: did you mean split\?"),
@@ -140,7 +140,10 @@ def test_a_table_that_makes_no_sense_is_one_clear_error(
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("a\tword\ttrian", "labels.tsv, line 2: column split is 'trian', expected one of train, dev, val"),
+        (
+            "a\tword\ttrian",
+            "line 2: column split is 'trian', did you mean train? Expected one of train, dev, val",
+        ),
         ("a\tword", "labels.tsv, line 2: column split is empty, expected one of train"),
         ("a\t \ttest", "labels.tsv, line 2: column text is empty"),
         ("\tword\ttest", "labels.tsv, line 2: column id is empty"),
