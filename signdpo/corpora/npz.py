@@ -60,8 +60,6 @@ def _with_confidence(arrays: dict[str, np.ndarray]) -> np.ndarray:
     if keypoints.shape[-1] == 3:
         if separate:
             raise BadClipError(f"keypoints have three channels and there is {separate[0]}: is the third a depth?")
-        if (keypoints[..., 2] < 0).any():
-            raise BadClipError("the third channel of keypoints is negative somewhere: expected a confidence")
         return keypoints
     if len(separate) != 1:
         raise BadClipError(

@@ -21,17 +21,22 @@ from pydantic import BaseModel, ConfigDict
 
 from signdpo.data.rows import CLIP_SCHEMA, clip_table
 from signdpo.skeleton.clip import BadClipError, Clip
+from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS, PARTS
 from signdpo.skeleton.normalisation import normalise
 from signdpo.storage.files import join, read_text, write_bytes, write_text
 from signdpo.storage.retries import retried
 
 
 def prepare_clip(clip: Clip, max_frames: int) -> Clip:
-    """Make a clip as read into a clip as stored: checked, at most `max_frames` long, normalised.
+    """Make a clip as read into a clip as stored: checked, at most `max_frames` long, normalised, with zeros for holes.
+
+    A hand or a face that is never seen becomes one of the clip's notes.
 
     Raises:
         BadClipError: with the reason, if nothing can be learned from the clip.
     """
+    if clip.keypoints.shape[1:] == (NUM_JOINTS, CHANNELS):
+        clip = clip.without_holes()
     clip.check()
     clip = clip.sampled(max_frames)
     keypoints = normalise(clip.keypoints)
@@ -39,7 +44,9 @@ def prepare_clip(clip: Clip, max_frames: int) -> Clip:
         raise BadClipError(
             "the body is not visible: fewer than 4 of its joints are above confidence 0.3, or all in one"
         )
-    return replace(clip, keypoints=keypoints)
+    absent = [part for part, joints in PARTS.items() if not keypoints[:, joints, 2].any()]
+    notes = (f"the {part.replace('_', ' ')} is never seen" for part in absent)
+    return replace(clip, keypoints=keypoints, notes=(*clip.notes, *notes))
 
 
 def shard_uri(directory: str, split: str, key: str) -> str:

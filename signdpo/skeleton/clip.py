@@ -7,8 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
+from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS, PART_ROOTS, PARTS
 
+LARGEST_CONFIDENCE: Final = 20  # pose models that do not normalise theirs reach about 10
 LARGEST_COORDINATE: Final = 1e9  # beyond any picture, and small enough to be squared and added in float32
 
 
@@ -40,7 +41,7 @@ class Clip:
     notes: tuple[str, ...] = ()
 
     def check(self) -> None:
-        """Raise `BadClipError` with the reason if this clip cannot be learned from."""
+        """Raise `BadClipError` with the reason if this clip, without holes, cannot be learned from."""
         if not self.text.strip():
             raise BadClipError("the sentence is empty")
         shape = self.keypoints.shape
@@ -53,6 +54,25 @@ class Clip:
             first = tuple(np.argwhere(~sensible)[0])
             found = f"reach {self.keypoints[first]:g}" if np.isfinite(self.keypoints[first]) else "hold NaN or infinity"
             raise BadClipError(f"keypoints {found}, first in frame {first[0]}")
+        if (largest := self.keypoints[..., 2].max()) > LARGEST_CONFIDENCE:
+            raise BadClipError(
+                f"confidences reach {largest:g}, expected 0 to 1: if they are percent, divide them by 100"
+            )
+
+    def without_holes(self) -> Clip:
+        """This clip with zeros where joints are missing.
+
+        A joint is missing if its confidence is NaN or negative, or if it is 0 and a coordinate is NaN or infinite.
+        A hand or a face whose root is missing is missing as a whole: its coordinates would be relative to nothing.
+        Coordinates that are no numbers under a confidence above 0 contradict themselves, and `check` refuses them.
+        """
+        confidence = self.keypoints[..., 2]  # (frames, 69)
+        missing = ~(confidence >= 0) | ((confidence == 0) & ~np.isfinite(self.keypoints[..., :2]).all(axis=-1))
+        if not missing.any():
+            return self
+        for part, root in PART_ROOTS.items():
+            missing[:, PARTS[part]] |= missing[:, [root]]
+        return replace(self, keypoints=np.where(missing[..., None], np.float32(0), self.keypoints))
 
     def sampled(self, limit: int) -> Clip:
         """This clip with at most `limit` frames, evenly spaced; the spans of glosses follow."""
