@@ -133,7 +133,7 @@ def _settings(request: Request) -> dict[str, Any]:
 def _tell_others(others: list[str], console: Console) -> None:
     if others:
         shown = ", ".join(others[:NAMES_SHOWN]) + (", ..." if len(others) > NAMES_SHOWN else "")
-        say = f"no clips, left alone: {len(others)} ({shown})"
+        say = f"left alone, no clips: {shown} ({len(others)} in all)"
         console.print(say, markup=False, highlight=False, soft_wrap=True)
 
 
