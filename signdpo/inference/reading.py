@@ -21,6 +21,7 @@ from signdpo.data.clips import prepare_clip
 from signdpo.data.rows import CLIP_SCHEMA, clip_to_row
 from signdpo.inference.clip_files import KNOWN, ClipFile
 from signdpo.skeleton.clip import BadClipError, Clip
+from signdpo.skeleton.people import People
 from signdpo.storage.files import exists, is_local
 
 # `step` names a batch to who watches over it; a clip that was refused has a reason and no frames.
@@ -56,10 +57,13 @@ def _keypoints(file: ClipFile, corpus: CorpusConfig) -> np.ndarray:
     folder, _, name = file.uri.rpartition("/")
     here = {"kind": file.kind, "root": folder or "/", "labels": None, "hold_out": 0.0}
     source = open_source(corpus.model_copy(update=here))
-    if not isinstance(source, LabelledSource):  # one of the two whose clips are pickles
-        return read_pose(folder, name)
-    with clip_file(file.uri):
-        return source.keypoints(file.uri, None)
+    found: np.ndarray | People
+    if isinstance(source, LabelledSource):
+        with clip_file(file.uri):
+            found = source.keypoints(file.uri, None)
+    else:  # one of the two whose clips are pickles
+        found = read_pose(folder, name)
+    return found.signer(corpus.person)[0] if isinstance(found, People) else found
 
 
 def _refuse_what_is_no_file(file: ClipFile) -> None:

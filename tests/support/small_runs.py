@@ -22,6 +22,7 @@ SMALL = [
     "policy.encoder.temporal_channels=16",
     "policy.encoder.spatial_channels=[8]",
     "policy.encoder.joint_dim=8",
+    "policy.encoder.temporal_strides=[2, 2]",  # more than one block over time
     "policy.language_model.d_model=32",
     "policy.language_model.d_ff=64",
     "pretrain.epochs=2",
