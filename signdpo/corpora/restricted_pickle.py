@@ -59,9 +59,9 @@ def load_pickle(path: str | Path, max_bytes: int = MAX_BYTES) -> Any:
             forbidden global.
     """
     content = unpacked(read_file(str(path), max_bytes), max_bytes)
-    refuse_instead_of_data(content)
     if len(content) > max_bytes:
         raise BadClipError(f"the pickle is larger than {max_bytes / MEBIBYTE:.0f} MiB")
+    refuse_instead_of_data(content)
     return parse_pickle(content, max_bytes)
 
 

@@ -115,20 +115,21 @@ def _over_lines(lines: list[str], start: int, delimiter: str, columns: int) -> t
     """
     fields = lines[start].split(delimiter)
     opening = next((place for place, field in enumerate(fields) if _opens(field)), None)
-    if opening is None or delimiter.join(fields[opening:]).count('"') % 2 == 0:
+    quotes = 0 if opening is None else delimiter.join(fields[opening:]).count('"')
+    if quotes % 2 == 0:
         return None
     for end in range(start + 1, min(start + MAX_LINES_OF_A_ROW, len(lines))):
         if len(fields) >= columns and lines[end].count(delimiter) + 1 >= columns:
             return None
-        if '"' not in lines[end]:
+        quotes += lines[end].count('"')
+        if quotes % 2:  # still open: parsed once, where it closes, and not at every line
             continue
+        several = io.StringIO("\n".join(lines[start : end + 1]), newline="")
         try:
-            (row,) = csv.reader(
-                io.StringIO("\n".join(lines[start : end + 1]), newline=""), delimiter=delimiter, strict=True
-            )
-        except (csv.Error, ValueError):
-            continue
-        return (end + 1, row) if len(row) == columns else None
+            rows = list(csv.reader(several, delimiter=delimiter, strict=True))
+        except csv.Error:
+            return None
+        return (end + 1, rows[0]) if len(rows) == 1 and len(rows[0]) == columns else None
     return None
 
 

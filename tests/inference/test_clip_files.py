@@ -144,12 +144,12 @@ def test_a_pipe_or_a_device_is_not_opened(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "reason"),
     [
-        ("a.npz", NPZ[:100], "this is no .npz file as numpy writes them, or it is cut off"),
+        ("a.npz", NPZ[:100], "no .npz file: the archive is cut off"),
         ("a.npz", npz_clip(np.savez, keypoints=np.zeros((0, 69, 3), "f4")), "the clip has 0 frames"),
         ("a.npz", npz_clip(np.savez, keypoints=np.zeros((4, 69, 3), "f4")), "the body is not visible"),
         ("a.npz", npz_clip(np.savez, keypoints=np.full((4, 69, 3), np.nan, "f4")), "the body is not visible"),
         ("a.pose", pose_clip(0.2).replace(b"POSE_LANDMARKS", b"DOGS_LANDMARKS"), "unknown components DOGS_LANDMARKS"),
-        ("a.pose", b"", "damaged .pose file"),
+        ("a.pose", b"", "this is an empty file"),
         ("a.pkl", pickle.dumps(Path("x")), "pathlib"),
         ("a.pkl", pickle.dumps({"keypoints": [], "scores": []}), "the clip has 0 frames"),
     ],

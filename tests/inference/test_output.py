@@ -128,11 +128,11 @@ def test_a_damaged_clip_is_reported_and_the_rest_goes_on(trained: Trained, trans
     assert refused == {
         "id": one,
         "file": str(folder / f"{one}.npz"),
-        "reason": "this is no .npz file as numpy writes them, or it is cut off",
+        "reason": "no .npz file: the archive is cut off, or was not written by numpy or zip",
     }
     code, printed, said = translate(folder)
     assert (code, printed.count("\n")) == (0, 1)
-    assert f"quarantined: {one}: this is no .npz file" in said
+    assert f"quarantined: {one}: no .npz file" in said
     # Repaired, it is translated, and nothing is left to report.
     trained.write(folder, one)
     assert translate(folder, "--out", out)[0] == 0
@@ -145,7 +145,7 @@ def test_a_damaged_clip_is_reported_and_the_rest_goes_on(trained: Trained, trans
     [
         (["{tmp}/empty"], "the folder is empty; expected .pose files"),
         (["{tmp}/videos"], "no clip among its files (a.mp4); expected .pose files"),
-        (["{tmp}/bad.npz"], "bad.npz: this is no .npz file as numpy writes them, or it is cut off"),
+        (["{tmp}/bad.npz"], "bad.npz: no .npz file: the archive is cut off"),
         (["{tmp}/bad.npz", "{tmp}/nowhere.pose"], "none of 2 clips is sound"),
         (["{clips}", "--out", "{tmp}/out.csv"], "it must end in .tsv or .jsonl"),
         (["{clips}", "--out", "s3://bucket/out.tsv"], "a local file is added to"),

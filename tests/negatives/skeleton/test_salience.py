@@ -28,6 +28,7 @@ def policy() -> Policy:
     tiny = [
         "policy.encoder.temporal_channels=16",
         "policy.encoder.spatial_channels=[8]",
+        "policy.encoder.temporal_strides=[2, 2]",
         "policy.language_model.d_model=32",
         "policy.language_model.d_ff=64",
         "policy.prompt=the dog",
