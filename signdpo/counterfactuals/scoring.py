@@ -41,8 +41,8 @@ def draw_likely(
     waiting = list(range(count))
     for attempt in range(redraws + 1):
         drawn = [(row, each) for row, each in zip(waiting, draw(waiting, attempt), strict=True) if each is not None]
-        if not drawn:  # clips without segments: they never have any
-            break
+        if not drawn:
+            continue  # another attempt may find what this one did not, whatever becomes of the rows beside it
         preferred, replaced, lengths = score([row for row, _ in drawn], [each for _, each in drawn])
         for place, (row, each) in enumerate(drawn):
             least = min_logp * float(lengths[place])

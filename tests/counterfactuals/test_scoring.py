@@ -45,6 +45,17 @@ def test_what_is_too_unlikely_is_drawn_again(redraws: int, kept: list[int]) -> N
     assert (preferred - replaced).tolist() == pytest.approx([1.0, 1.0, 1.0, float("nan")], nan_ok=True)
 
 
+@pytest.mark.parametrize("row", LIKELIHOODS)
+def test_what_becomes_of_a_row_does_not_depend_on_the_others(row: int) -> None:
+    def draw_alone(rows: list[int], attempt: int) -> list[Counterfactual | None]:
+        return draw([row for _ in rows], attempt)
+
+    together, logps, _ = draw_likely(4, draw, score, min_logp=-1.0, redraws=2, noise=1e-3)
+    (alone,), (logp,), _ = draw_likely(1, draw_alone, score, min_logp=-1.0, redraws=2, noise=1e-3)
+    assert (alone is None) == (together[row] is None)
+    assert logp.item() == pytest.approx(logps[row].item(), nan_ok=True)
+
+
 def test_nothing_is_scored_where_nothing_was_drawn() -> None:
     def fail(rows: list[int], drawn: list[Counterfactual]) -> tuple[Tensor, Tensor, Tensor]:
         raise AssertionError("scored")

@@ -70,7 +70,9 @@ def test_same_negatives_for_any_number_of_actors_and_any_batch_size(
             np.testing.assert_array_equal(row[f"keypoints_{level}"], others[key][f"keypoints_{level}"])
         for column in ("operations", "strengths", "redraws", "valid"):
             assert list(row[column]) == list(others[key][column])
-        assert row["rejected_text"] == others[key]["rejected_text"]
+        for column in ("rejected_text", "text_counterfactual"):
+            assert row[column] == others[key][column]
+        np.testing.assert_array_equal(row["keypoints_counterfactual"], others[key]["keypoints_counterfactual"])
         np.testing.assert_allclose(row["reference_logps"], others[key]["reference_logps"], atol=1e-4)
 
 
