@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -19,10 +17,10 @@ from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.report.attention import attention_figure
 from signdpo.storage.files import fetch_folder, join, write_bytes
+from signdpo.storage.names import file_stem
 from signdpo.text.units import split_units
 
 MOST_SEQUENCES: Final = 256  # that are decoded at a time
-LONGEST_NAME: Final = 120  # of a picture, in characters
 
 
 @dataclass(frozen=True)
@@ -78,7 +76,9 @@ class ClipTranslator:
             labels = tokenize(self.policy.tokenizer, sentences, max_tokens=self.arguments.max_tokens)
             attention = self.policy.model.frame_attention(encoded, labels.to(self.device), mask).cpu().numpy()
             for clip, sentence, shares, id_ in zip(clips, sentences, attention, ids, strict=True):
-                self._draw(join(self.arguments.attention, picture_name(id_)), clip, sentence, shares[:, : len(clip)])
+                self._draw(
+                    join(self.arguments.attention, f"{file_stem(id_)}.png"), clip, sentence, shares[:, : len(clip)]
+                )
         return found
 
     def _draw(self, uri: str, clip: np.ndarray, sentence: str, attention: np.ndarray) -> None:
@@ -95,11 +95,3 @@ class ClipTranslator:
         for unit, tokens in zip(units, token_places(sentence, units, offsets), strict=True):
             if tokens:
                 yield unit.strip(), attention[tokens].mean(0)
-
-
-def picture_name(id_: str) -> str:
-    """A file's name for an id; ids that would be alike as names of files get different ones."""
-    name = re.sub(r"[^\w.-]", "_", id_)[:LONGEST_NAME]
-    if name == id_:
-        return f"{name}.png"
-    return f"{name}-{hashlib.blake2b(id_.encode(errors='backslashreplace'), digest_size=4).hexdigest()}.png"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from signdpo.report.animation import save_animation
 from signdpo.report.html import NegativeView, fill_template
 from signdpo.report.negatives import NegativeExample, negative_figure
+from signdpo.storage.names import file_stem
 
 
 def write_gallery(
@@ -28,7 +28,7 @@ def write_gallery(
     folder.mkdir(parents=True, exist_ok=True)
     animations = {}
     for example in examples:
-        name = re.sub(r"[^\w.-]", "_", example.id)
+        name = file_stem(example.id)
         drawn = negative_figure(example, sentences=True)
         drawn.savefig(folder / f"{name}.png", dpi=150, facecolor="white", bbox_inches="tight", pad_inches=0.15)
         if animated:

@@ -9,12 +9,13 @@ import subprocess
 import sys
 from html import unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from support.report import logged_rows, negative_example
 
 from signdpo.levels import SKELETON_LEVELS
-from signdpo.report.gallery import gallery
+from signdpo.report.gallery import gallery, write_gallery
 from signdpo.report.html import ReportData, SplitScores, TranslationExample, render
 from signdpo.report.scores import NO_CONTROL
 
@@ -241,3 +242,9 @@ def test_a_gallery_shows_each_clip_its_margins_and_what_was_left_out() -> None:
     assert "\u22121.50</b> left out" in page
     assert "none of the candidates was a usable wrong sentence" in page
     assert "<script" not in page
+
+
+def test_clips_whose_ids_are_alike_as_file_names_get_pictures_of_their_own(tmp_path: Path) -> None:
+    examples = [dataclasses.replace(negative_example(), id=id_) for id_ in ("a/b", "a_b", "手" * 200)]
+    write_gallery(tmp_path, examples, {}, animated=False)
+    assert len(list(tmp_path.glob("*.png"))) == 3
