@@ -17,7 +17,7 @@ from signdpo.storage.files import absolute, exists
 MAX_LABELS_BYTES: Final = 1024 * MEBIBYTE
 LABELS: Final = {"train": ("labels.train",), "dev": ("labels.dev", "labels.val"), "test": ("labels.test",)}
 POSES: Final = "pose_format"
-_PACKED: Final = (".gz", ".zip")
+PACKED: Final = (".gz", ".zip")  # of a pickle within an archive, behind its own ending
 
 _CSL_DAILY_SIGNER: Final = re.compile(r"S\d{6}_(P\d{4})_T\d{2}")
 
@@ -101,7 +101,7 @@ class UniSignSource:
 
 def _pose_name(location: str) -> str:
     """The file of a clip that a label calls `a.mp4`, `a.MOV`, `a` or `a.pkl`, packed or not."""
-    packed = next((ending for ending in _PACKED if location.endswith(ending)), "")
+    packed = next((ending for ending in PACKED if location.endswith(ending)), "")
     name = without_video_ending(location.removesuffix(packed))
     return f"{name.removesuffix('.pkl')}.pkl{packed}" if name else ""
 
@@ -109,7 +109,7 @@ def _pose_name(location: str) -> str:
 def _other_places(entry: Entry) -> Iterator[str]:
     for folder in ("", f"{entry.split}/"):
         for name in dict.fromkeys(entry.location.replace(":", sign) for sign in ":_-"):
-            yield from (f"{folder}{name}{packed}" for packed in ("", *_PACKED))
+            yield from (f"{folder}{name}{packed}" for packed in ("", *PACKED))
 
 
 def _entry(id_: str, split: str, label: dict[Any, Any]) -> Entry:

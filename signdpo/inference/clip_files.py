@@ -17,11 +17,12 @@ from typing import Any, Final
 from signdpo.config import ConfigError, CorpusConfig
 from signdpo.corpora.labelled import LabelledSource
 from signdpo.corpora.registry import open_source
+from signdpo.corpora.uni_sign import PACKED
 from signdpo.storage.files import is_local, open_storage, read_bytes
 
 OPENPOSE: Final = "openpose"  # the one kind whose clips are folders
 FRAMES: Final = re.compile(r".*[0-9]_keypoints\.json")  # what such a folder holds
-PICKLES: Final = (".pkl", ".pickle", ".pkl.gz")
+PICKLES: Final = (".pkl", ".pickle", *(f".pkl{packed}" for packed in PACKED))
 ENDINGS: Final[dict[str, tuple[str, ...]]] = {
     "pose": (".pose",),
     "npz": (".npz",),

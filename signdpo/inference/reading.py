@@ -5,7 +5,6 @@ Nothing here needs torch: Ray's own processes import it too.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -22,7 +21,7 @@ from signdpo.data.rows import CLIP_SCHEMA, clip_to_row
 from signdpo.inference.clip_files import KNOWN, ClipFile
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.skeleton.people import People
-from signdpo.storage.files import exists, is_local
+from signdpo.storage.files import exists
 
 # `step` names a batch to who watches over it; a clip that was refused has a reason and no frames.
 READ_SCHEMA: Final = pa.schema([*CLIP_SCHEMA, ("step", pa.int64()), ("reason", pa.string())])
@@ -53,7 +52,8 @@ def read_rows(files: Sequence[ClipFile], corpus: CorpusConfig, step: int = 0) ->
 
 def _keypoints(file: ClipFile, corpus: CorpusConfig) -> np.ndarray:
     """Keypoints `(frames, 69, 3)` float32 as the reader of this kind reads them. Raises `BadClipError`."""
-    _refuse_what_is_no_file(file)
+    if not file.kind:
+        raise BadClipError(f"not a clip of a known kind: expected {KNOWN}" if exists(file.uri) else "it is missing")
     folder, _, name = file.uri.rpartition("/")
     here = {"kind": file.kind, "root": folder or "/", "labels": None, "hold_out": 0.0}
     source = open_source(corpus.model_copy(update=here))
@@ -64,14 +64,6 @@ def _keypoints(file: ClipFile, corpus: CorpusConfig) -> np.ndarray:
     else:  # one of the two whose clips are pickles
         found = read_pose(folder, name)
     return found.signer(corpus.person)[0] if isinstance(found, People) else found
-
-
-def _refuse_what_is_no_file(file: ClipFile) -> None:
-    """Raise `BadClipError` for what no reader should open: a pipe would be waited for, a device has no end."""
-    if is_local(file.uri) and not (os.path.isfile(file.uri) or os.path.isdir(file.uri)) and os.path.exists(file.uri):
-        raise BadClipError("this is neither a file nor a folder")
-    if not file.kind:
-        raise BadClipError(f"not a clip of a known kind: expected {KNOWN}" if exists(file.uri) else "it is missing")
 
 
 _NO_CLIP: Final = Clip("", "", np.zeros((0, 69, 3), np.float32))

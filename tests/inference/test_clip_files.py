@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gzip
+import io
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +29,13 @@ def kinds(*inputs: Path) -> dict[str, str]:
     return {clip.id: clip.kind for clip in clips(*inputs)}
 
 
+def zipped(content: bytes) -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("clip.pkl", content)
+    return file.getvalue()
+
+
 def write(root: Path, files: dict[str, bytes]) -> Path:
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -42,6 +51,8 @@ def test_every_kind_is_found_in_a_folder_and_reads_as_its_reader_reads_it(tmp_pa
             "b.POSE": pose_clip(0),
             "deep/er/c.pkl": uni_sign_clip(4),
             "d.pkl": gzip.compress(uni_sign_clip(4)),
+            "g.pkl.gz": gzip.compress(uni_sign_clip(4)),
+            "h.pkl.zip": zipped(uni_sign_clip(4)),
             "e.npz": NPZ,
             "json/f/x_000_keypoints.json": openpose_frame(),
             "json/f/x_001_keypoints.json": openpose_frame(2),
@@ -52,7 +63,7 @@ def test_every_kind_is_found_in_a_folder_and_reads_as_its_reader_reads_it(tmp_pa
         },
     )
     found = {"a": "pose", "b": "pose", "d": "uni_sign", "deep/er/c": "uni_sign", "e": "npz", "json/f": "openpose"}
-    assert kinds(tmp_path) == found | {"no_ending": "pose"}
+    assert kinds(tmp_path) == found | {"g": "uni_sign", "h": "uni_sign", "no_ending": "pose"}
     assert find_clips([str(tmp_path)])[1] == ["labels.train", "notes.txt"]
     rows = read_rows(clips(tmp_path), CorpusConfig(max_frames=2))
     assert {row["id"]: row["reason"] for row in rows} == dict.fromkeys(kinds(tmp_path), "")
@@ -138,7 +149,9 @@ def test_a_pipe_or_a_device_is_not_opened(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.pose")
     os.mkfifo(tmp_path / "pipe")
     found = clips(tmp_path / "pipe.pose", tmp_path / "pipe", Path("/dev/zero"))
-    assert [row["reason"] for row in read_rows(found, CorpusConfig())] == ["this is neither a file nor a folder"] * 3
+    pipe, *others = (row["reason"] for row in read_rows(found, CorpusConfig()))
+    assert pipe == "this is a FIFO, expected a regular file"
+    assert all(other.startswith("not a clip of a known kind") for other in others)
 
 
 @pytest.mark.parametrize(
