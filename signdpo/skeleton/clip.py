@@ -9,7 +9,7 @@ import numpy as np
 
 from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS, PART_ROOTS, PARTS
 
-LARGEST_CONFIDENCE: Final = 20  # pose models that do not normalise theirs reach about 10
+LARGEST_CONFIDENCE: Final = 20  # RTMPose does not normalise its scores, which exceed 1, and percent go to 100
 LARGEST_COORDINATE: Final = 1e9  # beyond any picture, and small enough to be squared and added in float32
 
 

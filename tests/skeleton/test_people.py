@@ -36,24 +36,27 @@ def test_a_clip_of_one_person_is_handed_on_as_it_is() -> None:
     assert alone.signer("only")[0] is alone.keypoints
 
 
-@pytest.mark.parametrize(("size", "kept"), [(4.9, True), (5.1, False)])
-def test_small_is_less_than_half_of_the_size(size: float, kept: bool) -> None:
-    both = people(*[[sighting(0), sighting(50, size)]] * 4)
-    if kept:
-        assert both.signer("only")[1] == ("someone else was left out as too small",)
-    else:
-        with pytest.raises(BadClipError, match="one is in 4 frames, the other in 4, at 51% of the size"):
-            both.signer("only")
+@pytest.mark.parametrize(
+    ("other", "why"),
+    [
+        (sighting(50, 4.9), "too small"),  # less than half of the size
+        (sighting(50, 5.1), ""),
+        (sighting(50, 12, 0.3), "too faint"),  # not above the threshold on average
+        (sighting(50, 12, 0.35), ""),
+    ],
+)
+def test_who_is_small_or_faint_is_left_out(other: np.ndarray, why: str) -> None:
+    for both in (people(*[[sighting(0), other]] * 4), people(*[[other, sighting(0)]] * 4)):
+        if why:
+            assert both.signer("only")[1] == (f"someone else was left out as {why}",)
+        else:
+            with pytest.raises(BadClipError, match="two people may be the signer: one is in 4 frames, the other in 4"):
+                both.signer("only")
 
 
-@pytest.mark.parametrize(("confidence", "kept"), [(0.3, True), (0.35, False)])
-def test_faint_is_not_above_the_threshold_on_average(confidence: float, kept: bool) -> None:
-    both = people(*[[sighting(50, 12, confidence), sighting(0)]] * 4)
-    if kept:
-        assert both.signer("only")[1] == ("someone else was left out as too faint",)
-    else:
-        with pytest.raises(BadClipError, match="two people may be the signer"):
-            both.signer("only")
+def test_the_size_of_another_signer_is_told() -> None:
+    with pytest.raises(BadClipError, match="at 51% of the size"):
+        people(*[[sighting(0), sighting(50, 5.1)]] * 4).signer("only")
 
 
 @pytest.mark.parametrize(("frames", "kept"), [(4, True), (5, False)])
