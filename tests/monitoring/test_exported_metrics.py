@@ -73,7 +73,7 @@ def test_every_metric_of_the_board_is_exported(small_run: SmallRun, tmp_path: Pa
         following = (
             "negatives.policy=current",
             "negatives.refresh_every=2",
-            "negatives.hardness.skeleton.min_margin=0.02",
+            "negatives.hardness.skeleton.min_margin=0",  # about half of what an untrained policy is shown is drawn again
         )
         rows = align_again(small_run, tmp_path / "watched", *following)
         CountRestarts({"run": "watched", "stage": "align"}).after_exception(None, {0: RuntimeError("killed")})
@@ -82,7 +82,7 @@ def test_every_metric_of_the_board_is_exported(small_run: SmallRun, tmp_path: Pa
             time.sleep(1.0)
     assert sorted(named - set(scraper.samples)) == []
     assert len(rows) == 10
-    # Of a level without pairs there is no reward; an untrained policy notices only some of the perturbations.
+    # Of a level without pairs there is no reward; an untrained policy may notice none of some kind.
     taught = {level for level in LEVELS if any(f"rewards/margins/{level}" in row for row in rows)}
     assert taught >= {LANGUAGE, COUNTERFACTUAL}
     assert taught & set(SKELETON_LEVELS)
