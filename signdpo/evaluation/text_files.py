@@ -106,12 +106,18 @@ def read_sentences(path: str | Path) -> dict[str, str]:
     """Sentences of a file by ID, or by line number where the lines carry no ID.
 
     Raises:
-        ConfigError: no such file, lines of both kinds, or an ID that comes twice.
+        ConfigError: no such file, none of UTF-8 or of sentences, lines of both kinds, or an ID that comes twice.
     """
     if not Path(path).is_file():
         raise ConfigError(f"{path}: there is no such file")
+    try:
+        text = Path(path).read_text(encoding="utf-8-sig")  # Windows' editors begin a file with a mark of the encoding
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8 ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    if not text.strip():
+        raise ConfigError(f"{path}: holds no sentence")
     # Not `splitlines`, which would also break at the rarer separators that a sentence may hold.
-    lines = Path(path).read_text(encoding="utf-8").removesuffix("\n").split("\n")
+    lines = text.removesuffix("\n").split("\n")
     release = bool(RELEASE_LINE.fullmatch(lines[0].rstrip("\r")))
     sentences: dict[str, str] = {}
     for number, line in enumerate(lines, start=1):

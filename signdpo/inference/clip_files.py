@@ -19,6 +19,7 @@ from signdpo.corpora.labelled import LabelledSource
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.uni_sign import PACKED
 from signdpo.storage.files import is_local, open_storage, read_bytes
+from signdpo.text.printable import printable
 
 OPENPOSE: Final = "openpose"  # the one kind whose clips are folders
 FRAMES: Final = re.compile(r".*[0-9]_keypoints\.json")  # what such a folder holds
@@ -151,14 +152,6 @@ def without_ending(name: str, kind: str) -> str:
     endings = (*(ending for known in ENDINGS.values() for ending in known), *_own_ending(kind))
     found = max((ending for ending in endings if name.lower().endswith(ending)), key=len, default="")
     return name[: len(name) - len(found)] if len(found) < len(name.rpartition("/")[2]) else name
-
-
-def printable(name: str) -> str:
-    """A name with escapes in place of characters that are no text: control characters, half characters, backslashes."""
-    return "".join(
-        sign if sign.isprintable() and sign != "\\" else sign.encode("unicode_escape", "backslashreplace").decode()
-        for sign in name
-    )
 
 
 def _endings_of(kind: str) -> tuple[str, ...]:

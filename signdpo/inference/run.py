@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any, Final
 from rich.console import Console
 
 from signdpo.config import Config, ConfigError
-from signdpo.inference.clip_files import NAMES_SHOWN, ClipFile, find_clips, printable, with_ids
+from signdpo.inference.clip_files import NAMES_SHOWN, ClipFile, find_clips, with_ids
 from signdpo.inference.output import QUARANTINE, Output, Scored, Text, writer_of
 from signdpo.storage.files import absolute, fetch_folder, hash_folder
+from signdpo.text.printable import printable
 
 if TYPE_CHECKING:  # brings torch
     from signdpo.inference.decoding import Decoding

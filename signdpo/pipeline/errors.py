@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import re
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
 
 from ray.exceptions import ObjectStoreFullError, OutOfDiskError, RayTaskError
 from ray.train import ControllerError, WorkerGroupError
@@ -35,6 +39,13 @@ TO_BE_CHANGED = (
     DivergedError,
     FileNotFoundError,
 )
+WRAPPERS = (RayTaskError, WorkerGroupError, ControllerError, UserExceptionWithTraceback)  # in which Ray hands errors on
+FORBIDDEN: Final = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.EEXIST),
+    *(errno.ENAMETOOLONG, errno.ELOOP, errno.EINVAL),
+}
+FULL: Final = {errno.ENOSPC, errno.EDQUOT}
+MISSING_PACKAGE: Final = re.compile(r"[Ii]nstall (\w+) to access")  # as fsspec says it
 RAY_DATA_ADDS = "\nFailed to apply UDF transform"  # and how to make it try again, to every error of a task
 NO_ROOM = (
     "there is no room left for Ray's objects: its memory for them is full, and so is the disk it spills them to, of "
@@ -44,14 +55,40 @@ NO_ROOM = (
 )
 
 
-def explain(error: BaseException) -> str | None:
+@dataclass(frozen=True)
+class Explained:
+    """An error of a known kind.
+
+    Args:
+        message: what happened and what helps.
+        code: exit code: 2 if something must be changed first, 1 if the same command may succeed.
+    """
+
+    message: str
+    code: int
+
+
+def explain(error: BaseException) -> Explained | None:
     """What happened and what helps, if the error, or one that led to it, is of a known kind."""
-    for found in _led_to(error):
+    chain = [found for found in _led_to(error) if not isinstance(found, WRAPPERS)]
+    if chain and isinstance(chain[0], TO_BE_CHANGED):
+        return Explained(str(chain[0]), 2)
+    for found in chain:
         if isinstance(found, OutOfDiskError | ObjectStoreFullError):
-            return NO_ROOM
-        if isinstance(found, TOLD_BY_THEMSELVES) and not isinstance(found, RayTaskError):
-            return str(found).partition(RAY_DATA_ADDS)[0]
+            return Explained(NO_ROOM, 1)
+        code = 2 if isinstance(found, ConfigError) or _is_forbidden(found) else 1
+        if isinstance(found, TOLD_BY_THEMSELVES):
+            return Explained(str(found).partition(RAY_DATA_ADDS)[0], code)
+        if isinstance(found, OSError) and found.filename is not None and found.errno in {*FORBIDDEN, *FULL}:
+            return Explained(f"{found.filename}: {found.strerror}", code)
+        if isinstance(found, ImportError) and (package := MISSING_PACKAGE.search(str(found))):
+            return Explained(f"{found}: pip install {package[1]}", 2)
     return None
+
+
+def _is_forbidden(error: BaseException) -> bool:
+    """Whether a file or folder must be changed, or another one named, before the same command can do anything."""
+    return isinstance(error, OSError) and error.errno in FORBIDDEN
 
 
 def _led_to(error: BaseException) -> Iterator[BaseException]:

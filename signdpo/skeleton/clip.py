@@ -8,6 +8,7 @@ from typing import Final
 import numpy as np
 
 from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS, PART_ROOTS, PARTS
+from signdpo.text.printable import control_character
 
 LARGEST_CONFIDENCE: Final = 20  # RTMPose does not normalise its scores, which exceed 1, and percent go to 100
 LARGEST_COORDINATE: Final = 1e9  # beyond any picture, and small enough to be squared and added in float32
@@ -44,6 +45,9 @@ class Clip:
         """Raise `BadClipError` with the reason if this clip, without holes, cannot be learned from."""
         if not self.text.strip():
             raise BadClipError("the sentence is empty")
+        for what, text in (("sentence", self.text), ("id", self.id)):
+            if found := control_character(text):
+                raise BadClipError(f"the {what} holds the control character {found}")
         shape = self.keypoints.shape
         if len(shape) != 3 or shape[1:] != (NUM_JOINTS, CHANNELS):
             raise BadClipError(f"keypoints have shape {shape}, expected (frames, {NUM_JOINTS}, {CHANNELS})")

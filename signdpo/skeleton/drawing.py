@@ -113,7 +113,7 @@ def draw_strip(
     axes.set_aspect("equal")
     axes.set_axis_off()
     if title:
-        axes.set_title(title, loc="left", fontsize=9, color=PALETTE["body"])
+        axes.set_title(title, loc="left", fontsize=9, color=PALETTE["body"], parse_math=False)
 
 
 def _extent(keypoints: np.ndarray) -> tuple[float, float, float, float]:

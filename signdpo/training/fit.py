@@ -168,10 +168,15 @@ def checkpoints_of(context: RunContext, stage: str, key: str) -> CheckpointStore
 
 @contextmanager
 def _interrupts_restored() -> Iterator[None]:
-    """Ctrl-C means what it meant before: Ray Train's handler would go on aborting a training that is over."""
+    """Ctrl-C ends the job, too, once Ray Train's own handler has aborted the training, and means afterwards what it did.
+
+    That handler ends the process with 0, as if all were done, and would go on aborting a training that is over.
+    """
     before = signal.getsignal(signal.SIGINT)
     try:
         yield
+    except SystemExit as ended:
+        raise KeyboardInterrupt from ended
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGINT, before)

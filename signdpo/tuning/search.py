@@ -47,11 +47,13 @@ STATE_FILES = "experiment_state-*.json"
 MOST_STARTUP_TRIALS = 10
 
 # Tune's loggers and tracebacks would flood a log; its state is saved every second, so that a kill loses next to none.
+# Its handler of Ctrl-C would let the search go on as if the trials had come to an end.
 TUNE_ENVIRONMENT = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
     "RAY_AIR_NEW_OUTPUT": "0",
     "TUNE_GLOBAL_CHECKPOINT_S": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
 }
 
 

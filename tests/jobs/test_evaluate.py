@@ -83,6 +83,35 @@ def test_files_that_do_not_match_are_refused_with_the_place(
     assert message in capsys.readouterr().out
 
 
+def test_a_mark_of_the_encoding_is_no_part_of_the_first_sentence(job: ModuleType, tmp_path: Path) -> None:
+    marked, plain = tmp_path / "marked", write(tmp_path / "plain", "we go to school", "you stay")
+    marked.write_bytes(b"\xef\xbb\xbf" + Path(plain).read_bytes())
+    out = tmp_path / "new" / "folder" / "scores.json"
+    for hypotheses, references in ((marked, plain), (plain, marked)):
+        assert job.main(f"--hypotheses {hypotheses} --references {references} --language en --json {out}".split()) == 0
+        assert json.loads(out.read_text())["system"]["exact"] == 1.0
+        out.unlink()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no sentence"),
+        (b"\n \r\n", "holds no sentence"),
+        ("sch\u00f6n\n".encode("latin-1"), "not UTF-8 (invalid start byte at byte 3)"),
+        ("we go\n".encode("utf-16"), "not UTF-8 (invalid start byte at byte 0)"),
+    ],
+)
+def test_a_file_without_sentences_in_utf8_is_refused_by_name(
+    job: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: bytes, message: str
+) -> None:
+    (tmp_path / "bad").write_bytes(content)
+    for which in ("--hypotheses {0}/bad --references {0}/good", "--hypotheses {0}/good --references {0}/bad"):
+        write(tmp_path / "good", "a")
+        assert job.main([*which.format(tmp_path).split(), "--language", "en"]) == 2
+        assert f"{tmp_path / 'bad'}: {message}" in "".join(capsys.readouterr().out.splitlines())
+
+
 def test_a_missing_file_is_named(job: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     missing = str(tmp_path / "missing.txt")
     assert job.main(["--hypotheses", missing, "--references", missing, "--language", "en"]) == 2

@@ -45,7 +45,12 @@ def test_gloss_spans_follow_the_sampled_frames() -> None:
 
 @pytest.mark.parametrize(
     ("text", "shape", "reason"),
-    [(" ", (2, 69, 3), "sentence is empty"), ("a", (0, 69, 3), "no frames"), ("a", (2, 68, 3), r"shape \(2, 68, 3\)")],
+    [
+        (" ", (2, 69, 3), "sentence is empty"),
+        ("a\x1b[2J", (2, 69, 3), r"the sentence holds the control character \\x1b"),
+        ("a", (0, 69, 3), "no frames"),
+        ("a", (2, 68, 3), r"shape \(2, 68, 3\)"),
+    ],
 )
 def test_a_clip_that_cannot_be_learned_from_says_why(text: str, shape: tuple[int, ...], reason: str) -> None:
     with pytest.raises(BadClipError, match=reason):

@@ -89,7 +89,7 @@ def main() -> None:
         known = explain(error)
         if known is None:
             raise
-        print(f"error: {known}", flush=True)
+        print(f"error: {known.message}", flush=True)
 
 
 if __name__ == "__main__":
