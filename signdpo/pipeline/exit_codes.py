@@ -51,7 +51,7 @@ def exit_code(work: Callable[[], object], console: Console) -> int:
 
 @contextmanager
 def _terminations_raised() -> Iterator[None]:
-    """Raise `TerminatedError` once SIGTERM comes, so that it ends a job as Ctrl-C does; a second one ends it at once."""
+    """Raise `TerminatedError` once SIGTERM comes, which ends a job as Ctrl-C does; a second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -168,7 +168,7 @@ def checkpoints_of(context: RunContext, stage: str, key: str) -> CheckpointStore
 
 @contextmanager
 def _interrupts_restored() -> Iterator[None]:
-    """Ctrl-C ends the job, too, once Ray Train's own handler has aborted the training, and means afterwards what it did.
+    """Ctrl-C ends the job, too, once Ray Train's own handler has aborted the training; then it means what it did.
 
     That handler ends the process with 0, as if all were done, and would go on aborting a training that is over.
     """
