@@ -29,6 +29,14 @@ def test_value_out_of_range_names_key_and_value() -> None:
         load_config(None, ["dpo.beta=-1"])
 
 
+@pytest.mark.parametrize("key", ["tracking.mlflow", "corpus.root"])
+def test_a_password_in_a_uri_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(ConfigError, match=f"^{key} holds a password") as refused:
+        load_config(None, ["corpus.kind=npz", "corpus.root=/data", f"{key}=https://me:HUSH@host:8080/path"])
+    assert "HUSH" not in str(refused.value)
+    assert load_config(None, ["tracking.mlflow=https://host:8080/a@b"]).tracking.mlflow == "https://host:8080/a@b"
+
+
 @pytest.mark.parametrize("number", ["inf", ".inf", "-.inf", "nan", ".nan"])
 def test_no_number_of_the_configuration_may_be_infinite_or_nan(number: str) -> None:
     floats = [key for key, value in flat(Config().model_dump()).items() if isinstance(value, float)]

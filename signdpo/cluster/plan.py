@@ -11,6 +11,7 @@ import ray
 import ray.data
 
 from signdpo.cluster.autoscaling import autoscaled
+from signdpo.cluster.joining import join_ray, starts_here
 from signdpo.cluster.placement import Demand, Inventory, Part, check_placement
 from signdpo.config import Config, ResourcesConfig
 
@@ -67,13 +68,12 @@ def check_demands(config: Config, demands: Sequence[Demand]) -> None:
     check_placement(demands, _machine(config) if starts_here() else joined_cluster())
 
 
-def starts_here() -> bool:
-    """Whether Ray is yet to be started on this machine, for this process alone."""
-    return not ray.is_initialized() and "RAY_ADDRESS" not in os.environ
-
-
 def start_ray(config: Config) -> None:
-    """Join the cluster this job was submitted to, or start Ray here with `resources.num_cpus` logical CPUs."""
+    """Join the cluster this job was submitted to, or start Ray here with `resources.num_cpus` logical CPUs.
+
+    Raises:
+        ConfigError: as `join_ray` does.
+    """
     for name, value in WORKER_ENVIRONMENT.items():
         os.environ.setdefault(name, value)
     if not ray.is_initialized():
@@ -83,7 +83,7 @@ def start_ray(config: Config) -> None:
             settings = {"address": "local", "num_cpus": config.resources.num_cpus}
             for name, value in LOCAL_ENVIRONMENT.items():
                 os.environ.setdefault(name, value)
-        ray.init(log_to_driver=False, logging_level="ERROR", **settings)
+        join_ray(**settings)
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)  # what it logs as an error it raises as well
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False

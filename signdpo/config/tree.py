@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import Final, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
-from signdpo.config.base import Section, resolved_precision
+from signdpo.config.base import Section, flat, resolved_precision
 from signdpo.config.corpus import CorpusConfig
 from signdpo.config.dpo import DpoConfig
 from signdpo.config.evaluation import EvaluationConfig
@@ -16,6 +17,8 @@ from signdpo.config.policy import PolicyConfig, PretrainConfig
 from signdpo.config.resources import ResourcesConfig
 from signdpo.config.tracking import TrackingConfig
 from signdpo.levels import LEVELS
+
+PASSWORD_IN_URI: Final = re.compile(r"[a-z][a-z0-9+.-]*://[^/@\s]*:[^/@\s]+@", re.IGNORECASE)
 
 
 class Config(Section):
@@ -57,6 +60,17 @@ class Config(Section):
                 f"pretrain.frame_sampling=random draws from frames beyond corpus.max_frames={self.corpus.max_frames}: "
                 f"set corpus.stored_frames to more, for example {4 * self.corpus.max_frames}"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _no_secret_is_written_down(self) -> Config:
+        for key, value in flat(self.model_dump()).items():
+            if isinstance(value, str) and PASSWORD_IN_URI.match(value):
+                raise ValueError(
+                    f"{key} holds a password, and a run keeps its configuration in plain text: leave it out of the URI "
+                    "and give it in the environment, for MLflow as MLFLOW_TRACKING_USERNAME and "
+                    "MLFLOW_TRACKING_PASSWORD"
+                )
         return self
 
     @model_validator(mode="after")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from signdpo.cluster.joining import starts_here
 from signdpo.cluster.placement import Demand
-from signdpo.cluster.plan import begin_ray, check_demands, joined_cluster, starts_here
+from signdpo.cluster.plan import begin_ray, check_demands, joined_cluster
 from signdpo.cluster.storage_check import check_storage
 from signdpo.config import Config, ConfigError
 from signdpo.data.cache import check_cache
