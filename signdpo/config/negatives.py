@@ -15,7 +15,7 @@ Guidance = Literal["attention", "random", "uniform"]
 
 
 class PerturberConfig(Section):
-    kind: Literal["learned", "rules", "policy"] = "learned"
+    kind: Literal["learned", "rules", "policy", "pairs"] = "learned"
     path: str | None = None
     architecture: Literal["seq2seq", "edits"] = "seq2seq"
     samples_per_clip: Count = 2
@@ -40,7 +40,10 @@ class PerturberConfig(Section):
 
     @model_validator(mode="after")
     def _what_is_given_is_used(self) -> PerturberConfig:
-        if self.path is not None and (self.kind, self.architecture) != ("learned", "seq2seq"):
+        if self.kind == "pairs":
+            if self.path is None:
+                raise ValueError("kind=pairs reads a table of pairs: name it by path")
+        elif self.path is not None and (self.kind, self.architecture) != ("learned", "seq2seq"):
             raise ValueError(
                 f"path={self.path} is fine-tuned by kind=learned with architecture=seq2seq, not by "
                 f"kind={self.kind} with architecture={self.architecture}"

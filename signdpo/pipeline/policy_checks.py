@@ -65,7 +65,7 @@ def _named_tokenizers(config: Config) -> Iterator[tuple[str, str]]:
         yield "policy.init", fetch_folder(init)
     elif language_model is not None:
         yield "policy.language_model.path", language_model
-    if perturber.path is not None:
+    if perturber.path is not None and perturber.kind == "learned":
         yield "negatives.perturber.path", perturber.path
 
 

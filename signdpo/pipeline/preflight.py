@@ -14,6 +14,7 @@ from signdpo.data.cache import check_cache
 from signdpo.monitoring.following import check_tracking
 from signdpo.pipeline.stage import Stage, read_manifest
 from signdpo.pipeline.stages import stages_of
+from signdpo.pipeline.stages.perturber import Perturber, read_pairs
 from signdpo.run_context import RunContext
 from signdpo.storage.files import is_local
 
@@ -47,6 +48,8 @@ def check_config(config: Config) -> None:
             "what control=steps trains)"
         )
     check_policy(config)
+    if config.negatives.perturber.kind == "pairs" and Perturber().is_wanted(config):
+        read_pairs(config.negatives.perturber)
     check_cache(config)
     check_language(config)
     check_tracking(config)

@@ -30,6 +30,7 @@ from signdpo.models.hub import load_pretrained
 from signdpo.models.language_model import IGNORED
 from signdpo.negatives.sentence.continuations import ContinuationPerturber
 from signdpo.negatives.sentence.edits import EditPerturber
+from signdpo.negatives.sentence.pairs import GivenSentences
 from signdpo.negatives.sentence.rules import RulePerturber
 from signdpo.negatives.sentence.sampling import EXTRA_TOKENS, sample_sentences
 from signdpo.totals import Total
@@ -125,6 +126,8 @@ def load_perturber(
         return None
     if config.kind == "rules":
         return RulePerturber.load(folder)
+    if config.kind == "pairs":
+        return GivenSentences.load(folder)
     learned = (
         EditPerturber.load(folder)
         if config.architecture == "edits"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import DATA_TASK, generators, trainers
-from signdpo.config import Config, PerturberConfig
+from signdpo.config import Config, ConfigError, PerturberConfig
 from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import read_clips
 from signdpo.data.schedule import Schedule, held_out_rows
@@ -27,17 +27,20 @@ from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs, file_st
 from signdpo.pipeline.stages.clips import Clips
 from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.run_context import RunContext
+from signdpo.skeleton.clip import BadClipError
 from signdpo.storage.files import exists, fetch_folder, hash_folder, join, put_folder, read_json, write_json, write_text
 from signdpo.text.units import folded
 from signdpo.training.fit import fit, keep_best
 from signdpo.training.plan import PerturberSettings, TrainingPlan
 
 FEWEST_FAILURES = 10
+PATH_KEY = "negatives.perturber.path"
 
 # Keys of `negatives.perturber` that a kind of perturber is made with; the others only choose among its sentences.
 MADE_WITH = {
     "policy": ("kind",),
     "rules": ("kind", "edit_share"),
+    "pairs": ("kind", "path"),
     "learned": (
         *("kind", "path", "architecture", "edit_share"),
         *("samples_per_clip", "temperature", "mine_clips", "mining", "held_out_share"),
@@ -54,7 +57,7 @@ class PerturberOutputs(StageOutputs):
     """What writes the wrong sentences.
 
     Args:
-        pairs: failures that it learned from; 0 where it learned from none.
+        pairs: failures that it learned from, or clips that have pairs of the user's; 0 where it learned from none.
         content_hash: hash of its folder.
     """
 
@@ -73,6 +76,8 @@ class Perturber(Stage[PerturberOutputs]):
     def purpose(self, config: Config) -> str:
         if config.negatives.perturber.kind == "learned":
             return "the policy's failures, and a model that writes such sentences"
+        if config.negatives.perturber.kind == "pairs":
+            return f"pairs of {config.negatives.perturber.path}"
         return "what the training sentences tell of wrong ones"
 
     def is_wanted(self, config: Config) -> bool:
@@ -117,14 +122,55 @@ class Perturber(Stage[PerturberOutputs]):
         from signdpo.negatives.sentence.selection import TEXT_FILE, TrainingText
 
         settings = context.config.negatives.perturber
-        texts, pairs = read_clips(context.clips, "train", columns=["text"])["text"].to_pylist(), 0
+        clips = read_clips(context.clips, "train", columns=["id", "text"])
+        texts, pairs = clips["text"].to_pylist(), 0
         if settings.kind == "rules":
             rules = RulePerturber.of(texts, edit_share=settings.edit_share)
             write_text(join(context.perturber, RULES_FILE), rules.to_json())
+        elif settings.kind == "pairs":
+            pairs = take_pairs(context, dict(zip(clips["id"].to_pylist(), texts, strict=True)))
         elif settings.kind == "learned":
             pairs = learn_failures(context, before, inputs, texts)
         write_text(join(context.perturber, TEXT_FILE), TrainingText.of(texts).to_json())
         return PerturberOutputs(pairs=pairs, content_hash=hash_folder(context.perturber))
+
+
+def take_pairs(context: RunContext, texts: dict[str, str]) -> int:
+    """Write the user's pairs to `perturber/model`; returns the number of clips that have some.
+
+    Raises:
+        ConfigError: as `read_pairs` does, or if no pair is of a training clip.
+    """
+    from signdpo.negatives.sentence.pairs import PAIRS_FILE, match_pairs
+
+    rows, unread = read_pairs(context.config.negatives.perturber)
+    given = match_pairs(rows, texts, f"{PATH_KEY}={context.config.negatives.perturber.path}")
+    left_out = {**given.left_out, "cannot be read": unread}
+    told = "".join(f"; {count} rows {why}" for why, count in left_out.items() if count)
+    context.say(f"{given.clips} of {len(texts)} clips have pairs{told}")
+    write_text(join(context.perturber, PAIRS_FILE), given.sentences.to_json())
+    return given.clips
+
+
+def read_pairs(settings: PerturberConfig) -> tuple[list[Mapping[str, Any]], int]:
+    """Rows of the table that `negatives.perturber.path` names, and the number of those that cannot be read.
+
+    Raises:
+        ConfigError: if there is no such table, or it lacks a column.
+    """
+    from signdpo.corpora.tables import read_table
+
+    place = f"{PATH_KEY}={settings.path}"
+    try:
+        table = read_table(str(settings.path))
+    except FileNotFoundError as error:
+        raise ConfigError(f"{place}: there is no such file") from error
+    except BadClipError as error:
+        raise ConfigError(f"{place}: {error}") from error
+    if lacking := [name for name in ("id", "rejected") if name not in table.columns]:
+        raise ConfigError(f"{place} has no column {' and no column '.join(lacking)}: pairs have id and rejected")
+    rows = [line.values for line in table.lines if not line.problem]
+    return rows, len(table.lines) - len(rows)
 
 
 def learn_failures(context: RunContext, before: Results, inputs: Inputs, texts: list[str]) -> int:
