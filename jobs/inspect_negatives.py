@@ -35,7 +35,7 @@ def inspect(options: argparse.Namespace, console: Console) -> None:
     context = open_run(options.run_dir, console, options.set)
     examples = picture_run(context, split=options.split, ids=options.clips, count=options.count, epoch=options.epoch)
     for example in examples:
-        console.print(f"  {example.id}  {example.text}  [dim]->[/]  {example.rejected_text}")
+        console.print(f"  {example.id}  {example.text}  ->  {example.rejected_text}", markup=False, highlight=False)
     facts = {"run": context.directory, "split": options.split, "epoch": str(options.epoch)}
     page = write_gallery(Path(options.out), examples, facts, animated=options.gif)
     console.print(f"gallery  {page}", markup=False, soft_wrap=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from rich.console import Console
+from rich.text import Text
 
 from signdpo.config import Config, ConfigError, lay_over
 from signdpo.data.clips import read_clips
@@ -77,7 +78,8 @@ def run_replicas(
     write_text(main.path("config.yaml"), config.to_yaml())
     run_stages(main, shared)
     for place, (seed, context) in enumerate(replicas.items()):
-        console.print(f"\n[bold]seed {seed}[/] ({place + 1} of {len(seeds)})  {context.directory}", soft_wrap=True)
+        which = f" ({place + 1} of {len(seeds)})  {context.directory}"
+        console.print(Text.assemble((f"\nseed {seed}", "bold"), which), soft_wrap=True)
         write_text(context.path("config.yaml"), context.config.to_yaml())
         run_stages(context, replica_stages(context))
     split = next(split for split in SPLITS if split in config.evaluation.splits)

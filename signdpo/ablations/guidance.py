@@ -9,6 +9,7 @@ from typing import Any, Final, get_args
 
 import numpy as np
 import torch
+from rich.text import Text
 from torch import Tensor
 
 from signdpo.ablations.measured_run import Findings, MeasuredRun, new_table
@@ -66,7 +67,7 @@ def ablate_guidance(run: MeasuredRun, draws: int, progress: Callable[[int, int],
     table = new_table("log-probability of the reference lost, 95 % interval over clips", *columns)
     for level, kinds in itertools.groupby(costs, key=lambda cost: cost.level):
         table.add_section()
-        table.add_row(f"[bold]{level}")
+        table.add_row(Text(level, style="bold"))
         for cost in kinds:
             nats = " ".join(f"{cost.nats[name]:.2f}" for name in GUIDANCES)
             per_token = " ".join(f"{cost.per_token[name]:.3f}" for name in GUIDANCES)

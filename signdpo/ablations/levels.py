@@ -41,6 +41,7 @@ from signdpo.evaluation.significance import Measurements
 from signdpo.evaluation.systems import ALIGNED, CONTROL, name_of
 from signdpo.levels import LEVELS
 from signdpo.monitoring.teaching import NothingTaughtError
+from signdpo.pipeline.commands import open_console
 from signdpo.pipeline.preflight import check_run
 from signdpo.pipeline.run import show_plan
 from signdpo.pipeline.stage import Results, Stage, finished, plan, read_manifest, run_stages
@@ -141,7 +142,7 @@ def train_run(settings: dict[str, Any], runs: Mapping[str, Run], before: Results
     """A trial of Ray Tune: train one run."""
     run = runs[settings["run"]]
     start_ray(run.config)
-    run.train(run.context(Console()), before, store)
+    run.train(run.context(open_console()), before, store)
     tune.report({"done": 1})
 
 

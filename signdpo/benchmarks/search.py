@@ -11,6 +11,7 @@ from rich.console import Console
 from signdpo.benchmarks.measurement import Figures
 from signdpo.cluster.plan import start_ray
 from signdpo.config import Config, lay_over, load_config
+from signdpo.pipeline.commands import open_console
 from signdpo.pipeline.stage import read_manifest, run_stages
 from signdpo.pipeline.stages import stages_of
 from signdpo.pipeline.stages.align import Align
@@ -38,7 +39,7 @@ def search(clips: int, frames: int) -> Figures:
     config = load_config(None, [*SMALL_RUN, f"corpus.synthetic.train_clips={clips}", f"corpus.max_frames={frames}"])
     space = {"dpo.beta": Range(loguniform=(0.1, 3)), "dpo.weights.language": Range(uniform=(0, 1))}
     settings = SearchConfig(trials=TRIALS, scheduler="none", space=space)
-    console = Console(stderr=True)
+    console = open_console(stderr=True)
     start_ray(config)
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from signdpo.config import ConfigError
@@ -65,8 +64,8 @@ def print_summary(console: Console, manifest: Manifest, directory: str) -> None:
     for note in manifest.notes_in_words():
         console.print(note, markup=False, soft_wrap=True)
     for reason in commonest_reasons(quarantined):
-        console.print(f"quarantined: {escape(reason)}", soft_wrap=True)
-    console.print(f"content {manifest.content_hash[:16]} in {escape(directory)}", soft_wrap=True)
+        console.print(f"quarantined: {reason}", markup=False, soft_wrap=True)
+    console.print(f"content {manifest.content_hash[:16]} in {directory}", markup=False, soft_wrap=True)
 
 
 def draw_clips(directory: str, path: str) -> None:

@@ -54,6 +54,9 @@ def run_job(
 
 
 def open_console(*, stderr: bool = False) -> Console:
-    """As wide as the terminal; in a log, which has no width, wide enough that the tables of a run are not folded."""
-    console = Console(stderr=stderr)
-    return console if console.is_terminal else Console(width=LOG_WIDTH, stderr=stderr)
+    """As wide as the terminal; in a log, which has no width, wide enough that the tables of a run are not folded.
+
+    Brackets in a sentence, an id or a path are no markup.
+    """
+    console = Console(stderr=stderr, markup=False)
+    return console if console.is_terminal else Console(width=LOG_WIDTH, stderr=stderr, markup=False)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import DATA_TASK, begin_ray, generators
@@ -109,12 +110,13 @@ def picture_run(
 
 def show_plan(context: RunContext, planned: Sequence[Planned], needed: Sequence[Demand]) -> None:
     """Stages, why they are to be done, and resources, before anything starts."""
-    table = Table(title=f"SignDPO run in {context.directory}", title_justify="left")
+    table = Table(title=Text(f"SignDPO run in {context.directory}"), title_justify="left")
     for column in ("stage", "to do", "what", "logical CPUs and GPUs at a time"):
         table.add_column(column)
     for each in planned:
         resources = "\nthen ".join(str(demand) for demand in needed if demand.stage == each.stage.name)
-        table.add_row(each.stage.name, each.reason or "up to date", each.stage.purpose(context.config), resources)
+        told = Text(each.reason or "up to date"), Text(each.stage.purpose(context.config))
+        table.add_row(each.stage.name, *told, resources)
     context.console.print(table)
 
 
@@ -135,7 +137,9 @@ def show_places(context: RunContext, outputs: Results) -> None:
     refused = outputs[Clips].quarantined
     if refused:
         context.console.print(
-            f"[yellow]{refused} clips were quarantined:[/] {context.path('clips', 'quarantine.jsonl')}"
+            Text.assemble(
+                (f"{refused} clips were quarantined:", "yellow"), f" {context.path('clips', 'quarantine.jsonl')}"
+            )
         )
     for name, place in (
         ("aligned policy", context.aligned),

@@ -20,6 +20,7 @@ from functools import cached_property
 from typing import Any, ClassVar, Generic, Self, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict
+from rich.text import Text
 
 from signdpo.cluster.placement import Demand
 from signdpo.config import Config, ConfigError, flat
@@ -296,7 +297,7 @@ def run_stages(context: RunContext, stages: Iterable[Stage[Any]], before: Result
 
 def run_stage(context: RunContext, stage: Stage[O], before: Results) -> O:
     """Run one stage; its manifest is written last, so a stage that is cut off runs again."""
-    context.console.print(f"[bold]{stage.name}[/]  {stage.purpose(context.config)}")
+    context.console.print(Text.assemble((stage.name, "bold"), f"  {stage.purpose(context.config)}"))
     inputs = stage.inputs(context.config, before)
     began = time.monotonic()
     outputs = stage.work(context, before, inputs)

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from signdpo.cluster.plan import start_ray
 from signdpo.data.stream import ClipStore
+from signdpo.pipeline.commands import open_console
 from signdpo.pipeline.stage import Inputs, Results, finished, run_stage
 from signdpo.pipeline.stages import shared_stages
 from signdpo.pipeline.stages.align import Align, Alignment, AlignOutputs, align
@@ -71,7 +72,7 @@ class TrialAlign(Align):
 def run_trial(settings: dict[str, Any], shared: TrialInputs) -> None:
     """Align with these settings, as far as an earlier start of the search has not done it; report to Ray Tune."""
     trial_id = tune.get_context().get_trial_id()
-    context = trial_context(shared, trial_id, settings, Console())
+    context = trial_context(shared, trial_id, settings, open_console())
     config = context.config
     start_ray(config)
     write_text(context.path("config.yaml"), config.to_yaml())

@@ -5,6 +5,13 @@ from __future__ import annotations
 import pytest
 from support.jobs import JOBS, load_job
 
+from signdpo.config import Config
+from signdpo.pipeline.commands import open_console
+from signdpo.pipeline.run import show_plan
+from signdpo.pipeline.stage import Planned
+from signdpo.pipeline.stages.clips import Clips
+from signdpo.run_context import RunContext
+
 MISTYPED = {
     "align": ["--set", "dpo.bta=1"],
     "tune": ["--set", "dpo.bta=1"],
@@ -39,3 +46,13 @@ def test_every_job_has_its_documentation_as_its_help(capsys: pytest.CaptureFixtu
             job.main(["--help"])
         assert job.__doc__ is not None
         assert job.__doc__.splitlines()[0] in capsys.readouterr().out
+
+
+def test_brackets_are_data_and_no_markup(capsys: pytest.CaptureFixture[str]) -> None:
+    context = RunContext(Config(), "/runs/[/nosuch]", open_console())
+    show_plan(context, [Planned(Clips(), "corpus.root changed: /a[/b] -> [red]", None)], [])
+    context.console.print("[/nosuch]")
+    printed = capsys.readouterr().out
+    assert "/runs/[/nosuch]" in printed
+    assert "/a[/b] -> [red]" in printed
+    assert printed.endswith("[/nosuch]\n")
