@@ -15,6 +15,7 @@ from signdpo.run_context import RunContext
 MISTYPED = {
     "align": ["--set", "dpo.bta=1"],
     "tune": ["--set", "dpo.bta=1"],
+    "generate": ["--set", "dpo.bta=1"],
     "prepare": ["--check", "--set", "dpo.bta=1"],
     "check_cluster": ["cluster.yaml", "--set", "dpo.bta=1"],
     "inspect_negatives": ["--run-dir", "nowhere"],
