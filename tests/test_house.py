@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).parents[1] / "signdpo"
 # From the ground up: a room imports itself and rooms on lower floors.
 FLOORS = (
     {"levels", "seeding", "skeleton", "storage", "text", "totals"},
-    {"config"},
+    {"config", "foreign"},
     {"cluster", "dpo", "models", "report", "run_context"},
     {"monitoring"},
     {"data"},

@@ -10,10 +10,10 @@ from typing import Any, Final
 import fsspec
 import numpy as np
 
-from signdpo.corpora.foreign_files import parse_json, read_file, refuse_instead_of_data
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.labels import SPELLINGS
 from signdpo.corpora.source import MAX_CLIP_BYTES, MAX_CLIP_FRAMES
+from signdpo.foreign.files import parse_json, read_file, refuse_instead_of_data
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import OPENPOSE_137, to_layout
 from signdpo.skeleton.people import MAX_PEOPLE, People

@@ -16,7 +16,7 @@ from signdpo.corpora.labels import locate, read_labels
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import MISSING
 from signdpo.corpora.survey import survey
-from signdpo.corpora.tables import read_table
+from signdpo.foreign.tables import read_table
 from signdpo.skeleton.clip import BadClipError
 
 
