@@ -92,7 +92,9 @@ ONLY_LANGUAGE += ["dpo.counterfactual_mle_weight=0"]
 
 # What a key needs to mean something.
 CONTEXT: dict[str, list[str]] = {
-    "corpus.kind": ["corpus.root=/data"],
+    "corpus.kind": ["corpus.kind=pose", "corpus.root=/data"],
+    "corpus.root": ["corpus.kind=npz", "corpus.root=/others"],
+    "corpus.labels": ["corpus.kind=npz", "corpus.root=/data"],
     "negatives.refresh_every": ["negatives.policy=current"],
     "negatives.cache": ["negatives.mode=cached"],
     "negatives.levels": ["negatives.levels=[spatial_global, language]", *ONLY_LANGUAGE],
