@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from signdpo.config.base import Count, NonNegative, Section, Share
+from signdpo.config.base import Count, NonNegative, Positive, Section, Share
 from signdpo.skeleton.people import PersonChoice
 
 
@@ -30,6 +30,7 @@ class CorpusConfig(Section):
     max_frames: Count = 256
     stored_frames: Count | None = None
     max_bad_share: Share = 0.05
+    clip_seconds: Positive = 300.0
     shard_rows: Count = 256
     limit: Count | None = None
     synthetic: SyntheticConfig = SyntheticConfig()

@@ -23,6 +23,7 @@ import ray
 from signdpo.config import CorpusConfig
 from signdpo.corpora.planning import Shard, list_entries, plan_shards
 from signdpo.corpora.source import SPLITS, Source, fingerprint
+from signdpo.corpora.time_limit import time_limit
 from signdpo.data.clips import (
     Manifest,
     Quarantined,
@@ -79,7 +80,7 @@ def ingest(
     Args:
         source: the corpus.
         directory: a local path or any fsspec URI that every node of the cluster can write to.
-        corpus: `max_frames`, `max_bad_share`, `shard_rows` and `limit` count.
+        corpus: `max_frames`, `max_bad_share`, `clip_seconds`, `shard_rows` and `limit` count.
         progress: called with the number of entries done and of all entries, first of all and as shards are finished.
         any_split: whether a corpus is taken of which only some of the splits are there, for other uses than training.
 
@@ -101,7 +102,7 @@ def ingest(
     if progress is not None:
         progress(done, total)
     missing = [shard for shard in shards if (shard.split, shard.key) not in outcomes]
-    for outcome in _write_shards(missing, source, directory):
+    for outcome in _write_shards(missing, source, directory, corpus.clip_seconds):
         outcomes[outcome.split, outcome.key] = outcome
         done += len(outcome.frames) + len(outcome.quarantined)
         if progress is not None:
@@ -152,30 +153,31 @@ def _clear(directory: str, keep: dict[tuple[str, str], ShardOutcome]) -> None:
                 filesystem.rm_file(f"{folder}/{part}/{name}")
 
 
-def _write_shards(shards: list[Shard], source: Source, directory: str) -> Iterator[ShardOutcome]:
+def _write_shards(shards: list[Shard], source: Source, directory: str, clip_seconds: float) -> Iterator[ShardOutcome]:
     if not shards:
         return
     # One row is one shard, and pickled it stays one whatever Ray Data does to blocks.
     rows = ray.data.from_items([{"shard": pickle.dumps(shard)} for shard in shards], override_num_blocks=len(shards))
     rows.set_name("ingest")
-    task = partial(ingest_shard, source=source, directory=directory)
+    task = partial(ingest_shard, source=source, directory=directory, clip_seconds=clip_seconds)
     for row in rows.map(task, num_cpus=CPUS_PER_SHARD).iter_rows():
         yield _from_json(json.loads(row["outcome"]))
 
 
-def ingest_shard(row: dict[str, Any], source: Source, directory: str) -> dict[str, str]:
-    outcome = make_shard(pickle.loads(row["shard"]), source, directory)
+def ingest_shard(row: dict[str, Any], source: Source, directory: str, clip_seconds: float) -> dict[str, str]:
+    outcome = make_shard(pickle.loads(row["shard"]), source, directory, clip_seconds=clip_seconds)
     return {"outcome": json.dumps(asdict(outcome))}
 
 
-def make_shard(shard: Shard, source: Source, directory: str) -> ShardOutcome:
+def make_shard(shard: Shard, source: Source, directory: str, clip_seconds: float | None = None) -> ShardOutcome:
     """Read the clips of a shard, write those that are good to its file (no file if there are none), then its record."""
     rows, digests, quarantined = [], [], []
     notes = Counter[str]()
     final = True
     for entry in shard.entries:
         try:
-            clip = prepare_clip(source.read(entry), shard.max_frames)
+            with time_limit(clip_seconds):
+                clip = prepare_clip(source.read(entry), shard.max_frames)
             row = clip_to_row(clip)
             digests.append(row_digest(row))
         except BadClipError as error:
