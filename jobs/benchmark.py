@@ -17,7 +17,7 @@ from rich.console import Console
 from signdpo.benchmarks.measurement import machine
 from signdpo.benchmarks.policy import PRECISIONS, STEPS, measure_policy
 from signdpo.benchmarks.table import BENCHMARKS
-from signdpo.config import load_config
+from signdpo.config import Config, ConfigError, load_config
 from signdpo.pipeline.commands import add_options, new_parser, run_job
 from signdpo.storage.files import write_json
 
@@ -41,9 +41,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return run_job(parser, measure, arguments)
 
 
+def read_config(options: argparse.Namespace) -> Config:
+    """The configuration. No clip is read, so a corpus on disk need not say where it is."""
+    try:
+        return load_config(options.config, ["corpus.root=.", *options.set])
+    except ConfigError:  # the synthetic corpus has no place; whatever else is wrong is so again
+        return load_config(options.config, options.set)
+
+
 def measure(options: argparse.Namespace, console: Console) -> None:
     if options.name == "policy":
-        config = load_config(options.config, ["corpus.root=.", *options.set])  # no clip is read
+        config = read_config(options)
         asked = {"stages": options.stages, "precisions": options.precisions, "sizes": options.batch_sizes}
         figures = measure_policy(config, **asked, batches=options.batches, announce=console.print)
     else:

@@ -30,18 +30,25 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def prepare(options: argparse.Namespace, console: Console) -> None:
     config = load_config(options.config, options.set)
     from signdpo.cluster.plan import begin_ray  # these import for seconds
-    from signdpo.corpora import ingest, registry, summary, survey
+    from signdpo.corpora import ingest, planning, registry, summary, survey
     from signdpo.monitoring.progress import StageProgress
     from signdpo.pipeline.stages.clips import Clips
 
     source = registry.open_source(config.corpus)
     if options.check:
-        surveys = survey.survey(source, config.corpus)
-        summary.print_surveys(console, surveys)
+        listing = planning.list_entries(source, config.corpus.limit)
+        surveys = survey.survey(listing.entries)
+        summary.print_surveys(console, surveys, listing.why_absent())
         return summary.refuse_unusable(surveys, config.corpus.max_bad_share)
     begin_ray(config, Clips().demands(config))
     with StageProgress(console, "clips", total=None, unit="clips") as meter:
-        manifest = ingest.ingest(source, options.out, config.corpus, progress=lambda done, _: meter.update(done))
+        manifest = ingest.ingest(
+            source,
+            options.out,
+            config.corpus,
+            progress=lambda done, total: meter.update(done, total=total),
+            any_split=True,
+        )
     summary.print_summary(console, manifest, options.out)
     if options.picture:
         summary.draw_clips(options.out, options.picture)

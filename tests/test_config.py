@@ -11,6 +11,7 @@ from signdpo.config import Config, ConfigError, DpoConfig, flat, load_config
 from signdpo.levels import LEVELS
 
 SEARCH = "tune.yaml"  # configures a search, not a run
+SYNTHETIC = ("default.yaml", "all_levels.yaml")  # which need no corpus on disk
 CONFIGS = [p for p in sorted((Path(__file__).parents[1] / "jobs" / "configs").glob("*.yaml")) if p.name != SEARCH]
 
 
@@ -75,6 +76,15 @@ def test_corpus_on_disk_needs_a_root() -> None:
         load_config(None, ["corpus.kind=uni_sign"])
 
 
+@pytest.mark.parametrize("given", ["corpus.root=/data", "corpus.labels=labels.tsv"])
+@pytest.mark.parametrize("more", [[], ["corpus.kind=synthetic"]])
+def test_a_corpus_on_disk_needs_a_kind(given: str, more: list[str]) -> None:
+    """The synthetic corpus would be checked, or trained on, in the place of the one that was named."""
+    with pytest.raises(ConfigError, match=rf"{re.escape(given)} is given, but corpus\.kind is synthetic.*=uni_sign"):
+        load_config(None, [given, *more])
+    load_config(None, ["corpus.root=/data", given, "corpus.kind=npz"])
+
+
 def test_a_policy_is_not_selected_on_recordings_that_it_may_have_been_trained_on() -> None:
     given = ["corpus.hold_out=0.02", "policy.init=uni_sign:/how2sign.pth"]
     with pytest.raises(
@@ -123,7 +133,7 @@ def test_a_config_cannot_be_changed() -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda path: path.name)
 def test_shipped_config_is_valid(path: Path) -> None:
-    load_config(path, ["corpus.root=/data"])
+    load_config(path, [] if path.name in SYNTHETIC else ["corpus.root=/data"])
 
 
 def test_default_yaml_states_every_key_with_its_default() -> None:

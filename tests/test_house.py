@@ -14,7 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "signdpo"
 FLOORS = (
     {"text"},
     {"levels", "seeding", "skeleton", "storage", "totals"},
-    {"config"},
+    {"config", "foreign"},
     {"cluster", "dpo", "models", "report", "run_context"},
     {"monitoring"},
     {"data"},

@@ -18,8 +18,8 @@ from rich.table import Table
 from signdpo.ablations.failures import STATISTICS, distances, failure_statistics
 from signdpo.ablations.measured_run import new_table
 from signdpo.config import ConfigError, PerturberConfig
-from signdpo.corpora.restricted_pickle import load_pickle
 from signdpo.evaluation.text_files import read_sentences
+from signdpo.foreign.restricted_pickle import load_pickle
 from signdpo.models.tokenizer import train_tokenizer
 from signdpo.negatives.sentence.perturber import Perturber
 from signdpo.negatives.sentence.perturber_batches import epochs_of, new_perturber, perturber_batches

@@ -11,7 +11,7 @@ import numpy as np
 from signdpo.benchmarks.measurement import SEED, Figures, make_pose, seconds_of
 from signdpo.config import CorpusConfig
 from signdpo.corpora.ingest import make_shard
-from signdpo.corpora.planning import plan_shards
+from signdpo.corpora.planning import list_entries, plan_shards
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import SPLITS
 
@@ -31,7 +31,7 @@ def ingest(clips: int, frames: int) -> Figures:
                 size += (root / "pose_format" / f"{id_}.pkl").write_bytes(pickle.dumps(make_pose(generator, frames)))
         corpus = CorpusConfig(kind="uni_sign", root=folder)
         source = open_source(corpus)
-        shards, _ = plan_shards(source, corpus)
+        shards, _ = plan_shards(source, corpus, list_entries(source, corpus.limit).whole())
         listing = seconds_of(source.entries, SPLITS)
         reading = seconds_of(source.read, (entry for shard in shards for entry in shard.entries))
         storing = seconds_of(lambda shard: make_shard(shard, source, f"{folder}/out"), shards)

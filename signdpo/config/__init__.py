@@ -4,6 +4,7 @@ Each class is a section of the YAML; `jobs/configs/default.yaml` comments every 
 nearest valid name, so a mistyped option never silently keeps its default.
 """
 
+from signdpo.config.augmentation import AugmentationConfig
 from signdpo.config.base import Section, did_you_mean, flat
 from signdpo.config.corpus import CorpusConfig, SyntheticConfig
 from signdpo.config.dpo import DpoConfig
@@ -25,6 +26,7 @@ from signdpo.config.tracking import TrackingConfig
 from signdpo.config.tree import Config
 
 __all__ = [
+    "AugmentationConfig",
     "BandConfig",
     "Config",
     "ConfigError",

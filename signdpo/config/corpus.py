@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from signdpo.config.base import Count, NonNegative, Section, Share
+from signdpo.config.base import Count, NonNegative, Positive, Section, Share
 from signdpo.skeleton.people import PersonChoice
 
 
@@ -30,14 +30,21 @@ class CorpusConfig(Section):
     max_frames: Count = 256
     stored_frames: Count | None = None
     max_bad_share: Share = 0.05
+    clip_seconds: Positive = 300.0
     shard_rows: Count = 256
     limit: Count | None = None
     synthetic: SyntheticConfig = SyntheticConfig()
 
     @model_validator(mode="after")
-    def _root_is_given(self) -> CorpusConfig:
+    def _root_is_given_where_it_is_read(self) -> CorpusConfig:
         if self.kind != "synthetic" and self.root is None:
             raise ValueError(f"corpus.root is missing: kind={self.kind} reads a folder, --set corpus.root=/data/mine")
+        for key in ("root", "labels"):
+            if self.kind == "synthetic" and (given := getattr(self, key)) is not None:
+                raise ValueError(
+                    f"corpus.{key}={given} is given, but corpus.kind is synthetic, the default, which reads no files: "
+                    "say what lies there, --set corpus.kind=uni_sign (or csl_news, pose, openpose, npz)"
+                )
         if self.stored_frames is not None and self.stored_frames < self.max_frames:
             raise ValueError(f"stored_frames={self.stored_frames} is less than max_frames={self.max_frames}")
         return self

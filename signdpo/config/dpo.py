@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from signdpo.config.augmentation import AugmentationConfig
 from signdpo.config.base import Count, NonNegative, Positive, Precision, Section, did_you_mean
 from signdpo.levels import COUNTERFACTUAL, LEVELS
 
@@ -38,6 +39,7 @@ class DpoConfig(Section):
     weight_decay: NonNegative = 0.0
     clip_grad_norm: Positive = 1.0
     checkpoint_every: Count = 25
+    augmentation: AugmentationConfig = AugmentationConfig()
     select_by: Literal["eval_bleu4", "eval_nll"] = "eval_bleu4"
 
     @model_validator(mode="after")

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
+from signdpo.config.augmentation import AugmentationConfig
 from signdpo.config.base import Count, NonNegative, Positive, Precision, Section, Share
 
 
@@ -73,3 +74,4 @@ class PretrainConfig(Section):
     frame_sampling: Literal["even", "random"] = "even"
     precision: Precision = "auto"
     clip_grad_norm: Positive = 1.0
+    augmentation: AugmentationConfig = AugmentationConfig()

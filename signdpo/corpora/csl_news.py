@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Final
 
 from signdpo.config import ConfigError, CorpusConfig
-from signdpo.corpora.foreign_files import parse_json, read_file
-from signdpo.corpora.restricted_pickle import MEBIBYTE
 from signdpo.corpora.source import Entry, text_of
 from signdpo.corpora.uni_sign import POSES, UniSignSource
+from signdpo.foreign.files import parse_json, read_file
+from signdpo.foreign.restricted_pickle import MEBIBYTE
 from signdpo.skeleton.clip import BadClipError
 from signdpo.storage.files import join
 

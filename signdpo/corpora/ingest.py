@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -22,8 +21,9 @@ import numpy as np
 import ray
 
 from signdpo.config import CorpusConfig
-from signdpo.corpora.planning import Shard, plan_shards
+from signdpo.corpora.planning import Shard, list_entries, plan_shards
 from signdpo.corpora.source import SPLITS, Source, fingerprint
+from signdpo.corpora.time_limit import time_limit
 from signdpo.data.clips import (
     Manifest,
     Quarantined,
@@ -38,6 +38,7 @@ from signdpo.data.rows import clip_to_row, row_digest
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import LAYOUT_VERSION
 from signdpo.storage.files import absolute, join, list_folder, read_json, write_json
+from signdpo.text.grouping import Group, grouped
 
 CPUS_PER_SHARD: Final = 1.0
 RECORDS: Final = "shards"  # folder of what became of each shard
@@ -71,14 +72,17 @@ def ingest(
     directory: str,
     corpus: CorpusConfig,
     progress: Callable[[int, int], None] | None = None,
+    *,
+    any_split: bool = False,
 ) -> Manifest:
     """Read a corpus and store it under `directory`; shards that are there already and still right are kept.
 
     Args:
         source: the corpus.
         directory: a local path or any fsspec URI that every node of the cluster can write to.
-        corpus: `max_frames`, `max_bad_share`, `shard_rows` and `limit` count.
-        progress: called with the number of entries done and of all entries, as shards are finished.
+        corpus: `max_frames`, `max_bad_share`, `clip_seconds`, `shard_rows` and `limit` count.
+        progress: called with the number of entries done and of all entries, first of all and as shards are finished.
+        any_split: whether a corpus is taken of which only some of the splits are there, for other uses than training.
 
     Raises:
         FileNotFoundError: if a split is missing, or there is no clip in any. One that is there and lists nothing is
@@ -86,17 +90,19 @@ def ingest(
         TooManyBadClipsError: after `quarantine.jsonl` is written. There is no manifest then.
     """
     directory = absolute(directory)
-    shards, duplicates = plan_shards(source, corpus)
+    listing = list_entries(source, corpus.limit)
+    listed = listing.entries if any_split else listing.whole()
+    shards, duplicates = plan_shards(source, corpus, listed)
     if not shards:
         raise FileNotFoundError("the corpus lists no clip at all: check corpus.root and corpus.labels")
     outcomes = _kept(directory, shards)
     _clear(directory, keep=outcomes)
     total = sum(len(shard.entries) for shard in shards)
     done = sum(len(outcome.frames) + len(outcome.quarantined) for outcome in outcomes.values())
-    if progress is not None and done:
+    if progress is not None:
         progress(done, total)
     missing = [shard for shard in shards if (shard.split, shard.key) not in outcomes]
-    for outcome in _write_shards(missing, source, directory):
+    for outcome in _write_shards(missing, source, directory, corpus.clip_seconds):
         outcomes[outcome.split, outcome.key] = outcome
         done += len(outcome.frames) + len(outcome.quarantined)
         if progress is not None:
@@ -111,8 +117,9 @@ def ingest(
         source=fingerprint(source, (entry for shard in shards for entry in shard.entries)),
         layout=LAYOUT_VERSION,
         content_hash=_content_hash(in_order),
-        splits={split: _summarise(split, in_order, quarantined, quarantine_uri) for split in SPLITS},
-        notes=dict(sorted(sum((Counter(outcome.notes) for outcome in in_order), Counter[str]()).items())),
+        splits={split: _summarise(split, in_order, quarantined, quarantine_uri) for split in listed},
+        absent=listing.why_absent(),
+        notes=_notes_of(in_order),
     )
     write_manifest(directory, manifest)
     return manifest
@@ -146,30 +153,31 @@ def _clear(directory: str, keep: dict[tuple[str, str], ShardOutcome]) -> None:
                 filesystem.rm_file(f"{folder}/{part}/{name}")
 
 
-def _write_shards(shards: list[Shard], source: Source, directory: str) -> Iterator[ShardOutcome]:
+def _write_shards(shards: list[Shard], source: Source, directory: str, clip_seconds: float) -> Iterator[ShardOutcome]:
     if not shards:
         return
     # One row is one shard, and pickled it stays one whatever Ray Data does to blocks.
     rows = ray.data.from_items([{"shard": pickle.dumps(shard)} for shard in shards], override_num_blocks=len(shards))
     rows.set_name("ingest")
-    task = partial(ingest_shard, source=source, directory=directory)
+    task = partial(ingest_shard, source=source, directory=directory, clip_seconds=clip_seconds)
     for row in rows.map(task, num_cpus=CPUS_PER_SHARD).iter_rows():
         yield _from_json(json.loads(row["outcome"]))
 
 
-def ingest_shard(row: dict[str, Any], source: Source, directory: str) -> dict[str, str]:
-    outcome = make_shard(pickle.loads(row["shard"]), source, directory)
+def ingest_shard(row: dict[str, Any], source: Source, directory: str, clip_seconds: float) -> dict[str, str]:
+    outcome = make_shard(pickle.loads(row["shard"]), source, directory, clip_seconds=clip_seconds)
     return {"outcome": json.dumps(asdict(outcome))}
 
 
-def make_shard(shard: Shard, source: Source, directory: str) -> ShardOutcome:
+def make_shard(shard: Shard, source: Source, directory: str, clip_seconds: float | None = None) -> ShardOutcome:
     """Read the clips of a shard, write those that are good to its file (no file if there are none), then its record."""
     rows, digests, quarantined = [], [], []
     notes = Counter[str]()
     final = True
     for entry in shard.entries:
         try:
-            clip = prepare_clip(source.read(entry), shard.max_frames)
+            with time_limit(clip_seconds):
+                clip = prepare_clip(source.read(entry), shard.max_frames)
             row = clip_to_row(clip)
             digests.append(row_digest(row))
         except BadClipError as error:
@@ -210,11 +218,13 @@ def _refuse_too_many(quarantined: list[Quarantined], total: int, max_bad_share: 
 
 def commonest_reasons(quarantined: list[Quarantined], count: int = 3) -> list[str]:
     """The reasons most often met, a line each with an example; reasons that differ in numbers or paths are one."""
-    groups: dict[str, list[Quarantined]] = {}
-    for record in quarantined:
-        groups.setdefault(re.sub(r"\S*/\S*|\d+", "", record.reason), []).append(record)
-    largest = sorted(groups.values(), key=len, reverse=True)[:count]
-    return [f"{len(group)} x {group[0].reason} (clip {group[0].id})" for group in largest]
+    groups = grouped((record.reason, record) for record in quarantined)[:count]
+    return [f"{len(group.members)} x {group.text} ({_example(group)})" for group in groups]
+
+
+def _example(group: Group[Quarantined]) -> str:
+    clip = f"clip {group.members[0].id}"
+    return clip if group.text == group.first else f"such as {clip}: {group.first}"
 
 
 def _summarise(
@@ -233,6 +243,13 @@ def _summarise(
         median=float(np.median(frames or [0])),
         longest=max(frames, default=0),
     )
+
+
+def _notes_of(outcomes: list[ShardOutcome]) -> dict[str, int]:
+    """What is to be said of the clips -> of how many; what differs in numbers alone is one note."""
+    counts = sum((Counter(outcome.notes) for outcome in outcomes), Counter[str]())
+    groups = grouped(sorted(counts.items()))
+    return dict(sorted((group.text, sum(group.members)) for group in groups))
 
 
 def _content_hash(outcomes: list[ShardOutcome]) -> str:

@@ -19,7 +19,7 @@ from pathlib import PurePosixPath
 from typing import Final
 
 from signdpo.corpora.source import Entry
-from signdpo.corpora.tables import ENDINGS, Line, Table, read_table
+from signdpo.foreign.tables import ENDINGS, Line, Table, read_table
 from signdpo.skeleton.clip import BadClipError
 from signdpo.storage.files import exists, join, list_folder
 

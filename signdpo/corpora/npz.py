@@ -9,10 +9,10 @@ from typing import BinaryIO, Final
 
 import numpy as np
 
-from signdpo.corpora.archives import check_directory
-from signdpo.corpora.foreign_files import read_file
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.source import MAX_CLIP_BYTES
+from signdpo.foreign.archives import check_directory
+from signdpo.foreign.files import read_file
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import BY_NUM_JOINTS, to_layout, to_people
 from signdpo.skeleton.people import People

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
@@ -10,10 +11,10 @@ from typing import Any, Final
 import fsspec
 import numpy as np
 
-from signdpo.corpora.foreign_files import parse_json, read_file, refuse_instead_of_data
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.labels import SPELLINGS
 from signdpo.corpora.source import MAX_CLIP_BYTES, MAX_CLIP_FRAMES
+from signdpo.foreign.files import parse_json, read_file, refuse_instead_of_data
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import OPENPOSE_137, to_layout
 from signdpo.skeleton.people import MAX_PEOPLE, People
@@ -21,14 +22,24 @@ from signdpo.storage.files import exists, is_local, join, list_folder
 
 MAX_FRAME_BYTES: Final = 1024**2  # one person takes 4 KB
 
-# What a person is made of, in the order of `OPENPOSE_137`: a key and its number of points.
+# What a person is made of, in the order of `OPENPOSE_137`: a key, which has `_2d` behind it since format 1.2, and its
+# number of points.
+BODY_25: Final = 25
 PARTS: Final = (
-    ("pose_keypoints_2d", 25),
-    ("face_keypoints_2d", 70),
-    ("hand_left_keypoints_2d", 21),
-    ("hand_right_keypoints_2d", 21),
+    ("pose_keypoints", BODY_25),
+    ("face_keypoints", 70),
+    ("hand_left_keypoints", 21),
+    ("hand_right_keypoints", 21),
 )
 NUM_POINTS: Final = sum(points for _, points in PARTS)
+SINCE_1_2: Final = "_2d"
+# The body of `--model_pose COCO`, the usual one of format 1.0, among the points of BODY_25, which has the middle of the
+# hips and the feet besides.
+COCO_18: Final = (*range(8), *range(9, 19))
+# Pixels never end here, and shares of the picture (`--keypoint_scale` 3 and 4) hardly lead farther out of it.
+LARGEST_SHARE: Final = 2.0
+NAMED_KEYS: Final = 3
+FEWEST_OF_A_STEP: Final = 3  # files: of two the gap between them may as well be a loss
 
 # Where the folders of clips are, from the folder of the corpus: How2Sign's downloads unpacked beside each other, those
 # of its own script, one of them, or the folders themselves.
@@ -45,15 +56,15 @@ class OpenPoseSource(LabelledSource):
     """A folder with a folder of OpenPose's JSON files for each clip, and a table of labels.
 
     A clip's folder is called as its id (for How2Sign the `SENTENCE_NAME`) unless column `file` says otherwise, and its
-    files are `<anything>_<number>_keypoints.json` (BODY_25, face and hands). The folders lie in the folder of the
-    corpus, or below it as How2Sign has them: in `openpose_output/json`, or in that of `train_2D_keypoints`,
-    `val_2D_keypoints` and `test_2D_keypoints`.
+    files are `<anything>_<number>_keypoints.json` (body of BODY_25 or COCO, face and hands). A number without a file is
+    a frame without anyone. The folders lie in the folder of the corpus, or below it as How2Sign has them: in
+    `openpose_output/json`, or in that of `train_2D_keypoints`, `val_2D_keypoints` and `test_2D_keypoints`.
 
     Args:
         corpus: see `LabelledSource`.
     """
 
-    kind = "openpose/2"
+    kind = "openpose/3"
     ending = ""
 
     def folder(self, split: str) -> str:
@@ -66,20 +77,31 @@ class OpenPoseSource(LabelledSource):
         return ""
 
     def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> People:
-        """All people in the files, in pixels."""
-        files = _frame_files(uri)
-        frames = frames_of(stretch, len(files))
-        wanted = files[frames.start : frames.stop]
-        people = [_people(content, name) for content, (name, _) in zip(_contents(uri, wanted), wanted, strict=True)]
-        counts = [len(there) for there in people]
-        return People(
-            to_layout(np.concatenate(people), OPENPOSE_137), np.repeat(np.arange(len(frames)), counts), len(frames)
-        )
+        """All people in the files, in pixels or shares of the picture."""
+        files, step = _frame_files(uri)
+        frames = frames_of(stretch, max(files) + 1)
+        wanted = [frame for frame in frames if frame in files]
+        people = [np.empty((0, NUM_POINTS, 3), np.float32)]
+        contents = _contents(uri, [files[frame] for frame in wanted])
+        people += [_people(content, files[frame][0]) for content, frame in zip(contents, wanted, strict=True)]
+        counts = [len(there) for there in people[1:]]
+        points = np.concatenate(people)  # (sightings, 137, 3)
+        sightings = np.repeat(np.array(wanted, dtype=np.int64) - frames.start, counts)
+        notes = (*_gap_notes(len(wanted), len(frames), step), *_scale_notes(points))
+        return People(to_layout(points, OPENPOSE_137), sightings, len(frames), notes)
 
 
-def _frame_files(uri: str) -> list[tuple[str, int]]:
-    """Names and sizes of a clip's files in the order of their numbers. Raises `BadClipError` if some are missing."""
-    there = list_folder(uri)
+def _frame_files(uri: str) -> tuple[dict[int, tuple[str, int]], int]:
+    """Frame -> name and size of its file, and the step of the numbers in the names.
+
+    Frames are counted from the first number that is there; where all numbers are multiples of a step from it, as those
+    of every fifth frame of a video, they follow each other.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        BadClipError: if the folder holds something else than the frames of one clip.
+    """
+    there = {name: info for name, info in list_folder(uri).items() if not name.startswith(".")}  # of macOS: ._name
     if not there:
         raise FileNotFoundError(uri)
     named = [(match, name) for name in there if (match := _FRAME_NAME.fullmatch(name))]
@@ -93,9 +115,29 @@ def _frame_files(uri: str) -> list[tuple[str, int]]:
         raise BadClipError(f"{uri} holds frames of several clips, such as {named[0][1]} and {named[-1][1]}")
     ordered = sorted((int(match[2]), name) for match, name in named)
     for (number, name), (following, next_name) in itertools.pairwise(ordered):
-        if following != number + 1:
-            raise BadClipError(f"frames are missing or there twice: after {name} comes {next_name}")
-    return [(name, there[name].size) for _, name in ordered]
+        if following == number:
+            raise BadClipError(f"frame {number} is there twice, as {name} and as {next_name}")
+    first = ordered[0][0]
+    step = math.gcd(*(number - first for number, _ in ordered)) if len(ordered) >= FEWEST_OF_A_STEP else 1
+    return {(number - first) // step: (name, there[name].size) for number, name in ordered}, step
+
+
+def _gap_notes(found: int, frames: int, step: int) -> Iterator[str]:
+    """What is to be said of the numbering. Raises `BadClipError` if more frames are missing than are there."""
+    if frames > 2 * found:
+        raise BadClipError(f"{frames - found} of {frames} frames have no file: more are missing than are there")
+    if frames > found:
+        yield f"{frames - found} of {frames} frames have no file, and became frames without anyone"
+    if step > 1:
+        yield f"frames are numbered in steps of {step}, and taken as following each other"
+
+
+def _scale_notes(points: np.ndarray) -> Iterator[str]:
+    """What is assumed of coordinates `(sightings, 137, 3)` that are no pixels."""
+    positions = points[points[..., 2] > 0, :2]
+    if positions.size and np.abs(positions).max() <= LARGEST_SHARE:
+        scale, what = (4, "halves of the picture, -1 to 1") if positions.min() < 0 else (3, "shares of the picture")
+        yield f"coordinates are {what} (OpenPose's keypoint_scale={scale}), which was taken to be as wide as high"
 
 
 def _contents(uri: str, files: list[tuple[str, int]]) -> Iterable[bytes | Exception]:
@@ -134,17 +176,28 @@ def _people(content: bytes | Exception, name: str) -> np.ndarray:
 
 
 def _points(person: dict[str, Any]) -> np.ndarray:
-    return np.concatenate(list(_parts(person)))
+    if person and not person.keys() & {f"{key}{suffix}" for key, _ in PARTS for suffix in ("", SINCE_1_2)}:
+        raise BadClipError(
+            f"a person has {', '.join(map(repr, list(person)[:NAMED_KEYS]))}, expected pose_keypoints_2d and its kin, "
+            "or pose_keypoints as in format 1.0"
+        )
+    return np.concatenate([_part(person, key, points) for key, points in PARTS])
 
 
-def _parts(person: dict[str, Any]) -> Iterator[np.ndarray]:
-    """The points of each part, `(points, 3)` float32; a part OpenPose was not asked for is an empty list."""
-    for key, points in PARTS:
-        numbers = person.get(key, [])
-        if not isinstance(numbers, list) or len(numbers) not in (0, 3 * points):
-            found = f"{len(numbers)} numbers" if isinstance(numbers, list) else f"a {type(numbers).__name__}"
-            raise BadClipError(f"{key} has {found}, expected {3 * points}")
-        if not all(type(number) in (int, float) for number in numbers):
-            raise BadClipError(f"{key} holds something that is not a number")
-        with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and `Clip.check` names it
-            yield np.array(numbers or [0.0] * 3 * points, dtype=np.float32).reshape(points, 3)
+def _part(person: dict[str, Any], key: str, points: int) -> np.ndarray:
+    """The points of a part, `(points, 3)` float32; of one that OpenPose was not asked for there is nothing."""
+    if f"{key}{SINCE_1_2}" in person:
+        key += SINCE_1_2
+    numbers = person.get(key, [])
+    known = (points, len(COCO_18)) if points == BODY_25 else (points,)
+    if not isinstance(numbers, list) or len(numbers) not in (0, *(3 * count for count in known)):
+        found = f"{len(numbers)} numbers" if isinstance(numbers, list) else f"a {type(numbers).__name__}"
+        expected = " or ".join(str(3 * count) for count in known)
+        raise BadClipError(f"{key} has {found}, expected {expected}")
+    if not all(type(number) in (int, float) for number in numbers):
+        raise BadClipError(f"{key} holds something that is not a number")
+    part = np.zeros((points, 3), np.float32)
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite, and `Clip.check` names it
+        given = np.array(numbers, dtype=np.float32).reshape(-1, 3)
+    part[list(COCO_18 if len(given) == len(COCO_18) else range(len(given)))] = given
+    return part

@@ -7,7 +7,7 @@ says so: a clip that is added, removed or replaced changes the shard it lies in 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import astuple, dataclass
 
 from signdpo.config import CorpusConfig
@@ -35,21 +35,59 @@ class Shard:
     max_frames: int
 
 
-def list_entries(source: Source, limit: int | None) -> dict[str, list[Entry]]:
-    """The listing of a corpus by split, at most `limit` entries each. Raises what `Source.entries` does."""
-    return {split: source.entries(split)[:limit] for split in SPLITS}
+@dataclass(frozen=True)
+class Listing:
+    """What a corpus lists.
+
+    Args:
+        entries: split -> its entries, of the splits that are there.
+        absent: split -> what its reader raised, of the others.
+    """
+
+    entries: Mapping[str, list[Entry]]
+    absent: Mapping[str, FileNotFoundError]
+
+    def whole(self) -> Mapping[str, list[Entry]]:
+        """The entries of all splits. Raises `FileNotFoundError` with the remedy if one is absent."""
+        for error in self.absent.values():
+            raise error
+        return self.entries
+
+    def why_absent(self) -> dict[str, str]:
+        """Absent split -> why, with the remedy."""
+        return {split: str(error) for split, error in self.absent.items()}
 
 
-def plan_shards(source: Source, corpus: CorpusConfig) -> tuple[list[Shard], list[Quarantined]]:
-    """Cut the listing of the corpus into shards; an id that appears a second time is refused.
+def list_entries(source: Source, limit: int | None) -> Listing:
+    """The listing of a corpus, at most `limit` entries a split.
+
+    Raises:
+        FileNotFoundError: if no split is there at all, and what else `Source.entries` raises.
+    """
+    entries, absent = {}, {}
+    for split in SPLITS:
+        try:
+            entries[split] = source.entries(split)[:limit]
+        except FileNotFoundError as error:
+            absent[split] = error
+    listing = Listing(entries, absent)
+    if not entries:
+        listing.whole()
+    return listing
+
+
+def plan_shards(
+    source: Source, corpus: CorpusConfig, listed: Mapping[str, list[Entry]]
+) -> tuple[list[Shard], list[Quarantined]]:
+    """Cut the listing of a corpus, split -> entries, into shards; an id that appears a second time is refused.
 
     Ids are compared across splits too: a clip of the test split in the training split would spoil every score.
     """
     shards, duplicates = [], []
     first_split: dict[str, str] = {}
-    for split, listed in list_entries(source, corpus.limit).items():
+    for split, entries in listed.items():
         accepted = []
-        for entry in listed:
+        for entry in entries:
             if entry.id in first_split:
                 reason = f"the id appears a second time, after split {first_split[entry.id]}"
                 duplicates.append(Quarantined(entry.id, split, entry.location, reason))
@@ -58,8 +96,8 @@ def plan_shards(source: Source, corpus: CorpusConfig) -> tuple[list[Shard], list
             accepted.append(entry)
         accepted.sort(key=lambda entry: entry.size)  # stable: a corpus of unknown sizes keeps its order
         frames = (split == "train" and corpus.stored_frames) or corpus.max_frames
-        for entries in cut(accepted, corpus.shard_rows):
-            shards.append(Shard(split, _shard_key(source, entries, frames), entries, frames))
+        for piece in cut(accepted, corpus.shard_rows):
+            shards.append(Shard(split, _shard_key(source, piece, frames), piece, frames))
     return shards, duplicates
 
 

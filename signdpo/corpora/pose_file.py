@@ -16,9 +16,9 @@ from typing import Any, BinaryIO, Final
 import numpy as np
 
 from signdpo.config import ConfigError, CorpusConfig
-from signdpo.corpora.foreign_files import open_file
 from signdpo.corpora.labelled import LabelledSource, frames_of
 from signdpo.corpora.source import MAX_CLIP_BYTES
+from signdpo.foreign.files import open_file
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import JointMap, map_by_name, to_layout, to_people
 from signdpo.skeleton.people import People

@@ -13,8 +13,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from signdpo.corpora.restricted_pickle import load_pickle
 from signdpo.corpora.source import MAX_CLIP_BYTES, MAX_CLIP_FRAMES, clip_file
+from signdpo.foreign.restricted_pickle import load_pickle
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import CHANNELS, COCO_WHOLEBODY_133
 from signdpo.skeleton.people import People

@@ -20,8 +20,8 @@ NAMES_SHOWN = 3
 CLIPS_DRAWN = 5
 
 
-def print_surveys(console: Console, surveys: Mapping[str, SplitSurvey]) -> None:
-    """What the listing of each split tells, and the first names of what is wrong."""
+def print_surveys(console: Console, surveys: Mapping[str, SplitSurvey], absent: Mapping[str, str]) -> None:
+    """What the listing of each split tells, the first names of what is wrong, and which splits are absent and why."""
     table = Table("split", "rows", "clips found", "clips missing", "malformed rows", "empty sentences", "repeated ids")
     for split, found in surveys.items():
         wrong = (found.missing, found.malformed, found.empty, found.repeated)
@@ -39,6 +39,12 @@ def print_surveys(console: Console, surveys: Mapping[str, SplitSurvey]) -> None:
                 more = f" and {len(names) - NAMES_SHOWN} more" if len(names) > NAMES_SHOWN else ""
                 shown = ", ".join(map(repr, names[:NAMES_SHOWN]))
                 console.print(f"{split}, {what}: {shown}{more}", markup=False, soft_wrap=True)
+    _print_absent(console, absent)
+
+
+def _print_absent(console: Console, absent: Mapping[str, str]) -> None:
+    for split, reason in absent.items():
+        console.print(f"no split {split}, which training needs: {reason}", markup=False, soft_wrap=True)
 
 
 def refuse_unusable(surveys: Mapping[str, SplitSurvey], max_bad_share: float) -> None:
@@ -61,6 +67,7 @@ def print_summary(console: Console, manifest: Manifest, directory: str) -> None:
         missing = sum(record.split == split and record.reason.endswith(" is missing") for record in quarantined)
         table.add_row(split, str(summary.clips), *frames, str(missing), str(summary.quarantined - missing))
     console.print(table)
+    _print_absent(console, manifest.absent)
     for note in manifest.notes_in_words():
         console.print(note, markup=False, soft_wrap=True)
     for reason in commonest_reasons(quarantined):

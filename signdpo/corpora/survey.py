@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from signdpo.config import CorpusConfig
 from signdpo.corpora.labels import problem_of
-from signdpo.corpora.planning import list_entries
-from signdpo.corpora.source import MISSING, Source
+from signdpo.corpora.source import MISSING, Entry
 
 
 @dataclass(frozen=True)
@@ -31,11 +30,11 @@ class SplitSurvey:
     unusable: int
 
 
-def survey(source: Source, corpus: CorpusConfig) -> dict[str, SplitSurvey]:
-    """Look at the listing of each split, at most `corpus.limit` rows each. Raises what `Source.entries` does."""
+def survey(listed: Mapping[str, Sequence[Entry]]) -> dict[str, SplitSurvey]:
+    """Look at the listing of each split."""
     surveys = {}
     seen: set[str] = set()
-    for split, entries in list_entries(source, corpus.limit).items():
+    for split, entries in listed.items():
         problems = [problem_of(entry.location) for entry in entries]
         malformed = list(map(bool, problems))
         missing = [entry.stamp == MISSING and not problem for entry, problem in zip(entries, problems, strict=True)]

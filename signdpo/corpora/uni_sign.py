@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Final
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.pose_pickle import read_pose
-from signdpo.corpora.restricted_pickle import MEBIBYTE, load_pickle
 from signdpo.corpora.source import Entry, text_of, with_files, with_other_files, without_video_ending
 from signdpo.corpora.splits import HELD_OUT, hold_out
+from signdpo.foreign.restricted_pickle import MEBIBYTE, load_pickle
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.storage.files import absolute, exists
 

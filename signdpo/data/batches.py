@@ -10,6 +10,8 @@ import numpy as np
 
 from signdpo.data.rows import clips_of, keypoints_of
 from signdpo.levels import COUNTERFACTUAL, LEVELS, SKELETON_LEVELS
+from signdpo.seeding import derive_seed
+from signdpo.skeleton.augmentation import augment
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,20 @@ class ClipBatch:
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def augmented(self, strengths: Mapping[str, float], seed: int) -> list[np.ndarray]:
+        """The clips changed by operations of `signdpo.skeleton.augmentation`, anew in each epoch.
+
+        What becomes of a clip depends on `seed`, its epoch and its id, so not on the batch or on the worker.
+
+        Args:
+            strengths: operation -> strength; without any the clips are as they are.
+            seed: of the run.
+        """
+        if not strengths:
+            return self.clips
+        rows = zip(self.clips, self.epochs.tolist(), self.ids, strict=True)
+        return [augment(clip, strengths, derive_seed(seed, epoch, id_, "augmentation")) for clip, epoch, id_ in rows]
 
 
 @dataclass(frozen=True)

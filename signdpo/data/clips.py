@@ -139,7 +139,8 @@ class Manifest(BaseModel):
         source: fingerprint of the corpus that was read.
         layout: version of the joint layout, `signdpo.skeleton.layout.LAYOUT_VERSION`.
         content_hash: of all stored rows in order, the same whatever the shards and the parallelism.
-        splits: by name.
+        splits: by name, of those that the corpus has.
+        absent: split that it lacks -> why.
         notes: what their users should know of the clips -> how many it is true of.
     """
 
@@ -150,6 +151,7 @@ class Manifest(BaseModel):
     layout: str
     content_hash: str
     splits: dict[str, SplitSummary]
+    absent: dict[str, str] = {}
     notes: dict[str, int] = {}
 
     def notes_in_words(self) -> list[str]:

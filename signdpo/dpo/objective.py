@@ -212,6 +212,23 @@ def likelihood_objective(chosen: Tensor, lengths: Tensor, weight: float = 1.0) -
     return Objective({"nll": nll}, {"nll": weight}, {"nll": -logp}, metrics)
 
 
+def with_likelihood_of(objective: Objective, chosen: Tensor, lengths: Tensor) -> Objective:
+    """The objective with the likelihood of the reference sentences under other clips than those of the pairs.
+
+    Args:
+        objective: whose likelihood term, but not its weight, is replaced.
+        chosen: `(batch,)` log-probabilities under those clips, with gradient.
+        lengths: `(batch,)` their tokens, the end included.
+    """
+    other = likelihood_objective(chosen, lengths)
+    return replace(
+        objective,
+        terms={**objective.terms, **other.terms},
+        rows={**objective.rows, **other.rows},
+        metrics={**objective.metrics, "nll": other.metrics["nll"]},
+    )
+
+
 def chosen_anchor(pairs: PairLogps, *, beta: float) -> Tensor:
     """mDPO's anchor (Wang et al., arXiv 2406.11839): the chosen reward should not fall below 0; `(batch,)`."""
     return -F.logsigmoid(beta * (pairs.chosen - pairs.reference_chosen))

@@ -22,6 +22,7 @@ from signdpo.storage.files import is_local, open_storage, read_bytes
 from signdpo.text.printable import printable
 
 OPENPOSE: Final = "openpose"  # the one kind whose clips are folders
+SYNTHETIC: Final = "synthetic"  # the one kind that has no files
 FRAMES: Final = re.compile(r".*[0-9]_keypoints\.json")  # what such a folder holds
 PICKLES: Final = (".pkl", ".pickle", *(f".pkl{packed}" for packed in PACKED))
 ENDINGS: Final[dict[str, tuple[str, ...]]] = {
@@ -166,7 +167,7 @@ def _endings_of(kind: str) -> tuple[str, ...]:
 
 def _own_ending(kind: str) -> tuple[str, ...]:
     """The ending of a reader that is not in the table: someone's own."""
-    if not kind or kind in ENDINGS or kind == OPENPOSE:
+    if not kind or kind in ENDINGS or kind in (OPENPOSE, SYNTHETIC):
         return ()
     source = open_source(CorpusConfig(kind=kind, root="."))
     return (source.ending,) if isinstance(source, LabelledSource) and source.ending else ()

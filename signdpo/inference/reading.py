@@ -16,6 +16,7 @@ from signdpo.corpora.labelled import LabelledSource
 from signdpo.corpora.pose_pickle import read_pose
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import clip_file
+from signdpo.corpora.time_limit import time_limit
 from signdpo.data.clips import prepare_clip
 from signdpo.data.rows import CLIP_SCHEMA, clip_to_row
 from signdpo.inference.clip_files import KNOWN, ClipFile
@@ -33,15 +34,16 @@ def read_rows(files: Sequence[ClipFile], corpus: CorpusConfig, step: int = 0) ->
 
     Args:
         files: the clips.
-        corpus: `max_frames`, and what its readers need beside root and labels.
+        corpus: `max_frames`, `clip_seconds`, and what its readers need beside root and labels.
         step: of all of them.
     """
     rows = []
     for file in files:
         row = {**clip_to_row(_NO_CLIP), "id": file.id, "step": step, "reason": ""}
         try:
-            clip = Clip(file.id, UNSAID, _keypoints(file, corpus))
-            row |= clip_to_row(prepare_clip(clip, corpus.max_frames))
+            with time_limit(corpus.clip_seconds):
+                clip = Clip(file.id, UNSAID, _keypoints(file, corpus))
+                row |= clip_to_row(prepare_clip(clip, corpus.max_frames))
         except (BadClipError, ConfigError) as error:  # such as a library that a reader needs
             row["reason"] = str(error)
         except Exception as error:  # whatever one file does to its reader, the rest goes on

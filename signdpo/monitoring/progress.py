@@ -72,4 +72,5 @@ class StageProgress:
         elif now - self.logged >= LOG_SECONDS:
             self.logged = now
             left = f", {(self.total - done) / rate:.0f} s left" if rate > 0 and self.total else ""
-            self.console.print(f"  {self.title}: {done}/{self.total or '?'} {self.unit} {note}{left}")
+            of = f"/{self.total}" if self.total else ""
+            self.console.print(f"  {self.title}: {done}{of} {self.unit} {note}{left}")

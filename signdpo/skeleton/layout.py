@@ -29,6 +29,16 @@ PART_ROOTS: Final[dict[str, int]] = {"left_hand": 9, "right_hand": 30, "face": 6
 # The body joint that carries each part.
 PART_ANCHORS: Final[dict[str, int]] = {"left_hand": LEFT_WRIST, "right_hand": RIGHT_WRIST, "face": NOSE}
 
+# The joint that each of the 69 is in a mirror: the other side's, on the jaw and the lips, too.
+MIRRORED: Final[tuple[int, ...]] = (
+    *(NOSE, RIGHT_EAR, LEFT_EAR, RIGHT_SHOULDER, LEFT_SHOULDER, RIGHT_ELBOW, LEFT_ELBOW, RIGHT_WRIST, LEFT_WRIST),
+    *range(30, 51),
+    *range(9, 30),
+    *range(59, 50, -1),
+    *(64, 63, 62, 61, 60, 67, 66, 65),
+    68,
+)
+
 # Index of each of the 69 joints among the 133 of COCO-WholeBody.
 COCO_WHOLEBODY_133: Final[tuple[int, ...]] = (
     *(0, *range(3, 11)),

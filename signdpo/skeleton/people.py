@@ -32,14 +32,16 @@ class People:
             within a frame in that of the file.
         frames: `(sightings,)` int, ascending: the frame of each sighting.
         num_frames: of the clip. A frame without a sighting is a hole: all its joints are absent.
+        notes: what is to be said of the file, a sentence each.
     """
 
     keypoints: np.ndarray
     frames: np.ndarray
     num_frames: int
+    notes: tuple[str, ...] = ()
 
     def signer(self, choice: PersonChoice) -> tuple[np.ndarray, tuple[str, ...]]:
-        """The keypoints of the one person who signs, and what is to be said of the others.
+        """The keypoints of the one person who signs, and what is to be said of the file and of the others.
 
         Args:
             choice: `only`: whoever is seen most, where everybody else is small (less than half of the signer's size),
@@ -48,8 +50,8 @@ class People:
                 whom the file lists first.
 
         Returns:
-            `(num_frames, 69, 3)` float32, zeros in frames without the signer; and a sentence for each kind of people
-            who were left out, none if nobody was.
+            `(num_frames, 69, 3)` float32, zeros in frames without the signer; and the notes, with a sentence for each
+            kind of people who were left out, none if nobody was.
 
         Raises:
             BadClipError: if there are more than 100 people in a frame, or two whom `only` cannot tell apart.
@@ -60,13 +62,13 @@ class People:
         if counts.max(initial=0) > MAX_PEOPLE:
             raise BadClipError(f"frame {counts.argmax()} has {counts.max()} people, at most {MAX_PEOPLE} are read")
         if counts.max(initial=0) <= 1:
-            return _in_clip(keypoints, frames, self.num_frames), ()
+            return _in_clip(keypoints, frames, self.num_frames), self.notes
         if choice == "first":
             _, chosen = np.unique(frames, return_index=True)
             notes: tuple[str, ...] = ("someone else was left out: corpus.person=first",)
         else:
             chosen, notes = _chosen(keypoints, frames, choice)
-        return _in_clip(keypoints[chosen], frames[chosen], self.num_frames), notes
+        return _in_clip(keypoints[chosen], frames[chosen], self.num_frames), (*self.notes, *notes)
 
 
 def _in_clip(keypoints: np.ndarray, frames: np.ndarray, num_frames: int) -> np.ndarray:

@@ -21,7 +21,13 @@ from signdpo.data.clips import read_clips
 from signdpo.data.feed import StepBatches
 from signdpo.data.statistics import batch_statistics
 from signdpo.dpo.losses import PairLogps
-from signdpo.dpo.objective import Logps, Objective, multi_level_objective, with_counterfactuals
+from signdpo.dpo.objective import (
+    Logps,
+    Objective,
+    multi_level_objective,
+    with_counterfactuals,
+    with_likelihood_of,
+)
 from signdpo.levels import COUNTERFACTUAL, LANGUAGE, SKELETON_LEVELS
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
@@ -47,7 +53,12 @@ class PreferenceStep(nn.Module):
         self.model = model
 
     def forward(
-        self, keypoints: Tensor, mask: Tensor, labels: Tensor, others: tuple[Tensor, Tensor, Tensor] | None = None
+        self,
+        keypoints: Tensor,
+        mask: Tensor,
+        labels: Tensor,
+        others: tuple[Tensor, Tensor, Tensor] | None = None,
+        augmented: tuple[Tensor, Tensor] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Score a batch.
 
@@ -57,10 +68,11 @@ class PreferenceStep(nn.Module):
             labels: `(1, batch, tokens)`: the reference sentences, or `(2, ...)` with the rejected ones.
             others: counterfactual clips and their mask, and labels `(2, n, tokens)`: their sentences, then those of the
                 clips that they were made of.
+            augmented: the clean clips augmented, `(batch, frames, 69, 3)`, and their mask.
 
         Returns:
-            `(1 + levels, batch)`: chosen, the skeleton levels, and language if there are rejected sentences; and
-            `(2, n)` of the counterfactuals.
+            `(1 + levels, batch)`: chosen, the skeleton levels, and language if there are rejected sentences, with
+            augmented clips a row more, of the reference sentences under them; and `(2, n)` of the counterfactuals.
         """
         versions, batch = keypoints.shape[:2]
         encoded = self.model.encode(keypoints.flatten(0, 1), mask.repeat(versions, 1))
@@ -69,6 +81,8 @@ class PreferenceStep(nn.Module):
         rows = torch.cat([rows, rows[:batch].repeat(rejected)])  # clean encodings once more, for rejected sentences
         targets = torch.cat([labels[0].repeat(versions, 1), labels[1:].flatten(0, 1)])
         scores = self.model.logps(encoded.select(rows), targets).view(versions + rejected, batch)
+        if augmented is not None:
+            scores = torch.cat([scores, self.model.logps(self.model.encode(*augmented), labels[0])[None]])
         if others is None:
             return scores, scores.new_zeros(2, 0)
         clips, frames, sentences = others
@@ -157,9 +171,13 @@ def preference_objective(
         pairs = tokenize(policy.tokenizer, sentences, max_tokens=config.policy.max_text_tokens).to(device)
         pairs = pairs.view(2, len(rows), -1)
         others = (*pad_clips(batch.counterfactual_clips, device), pairs)
+    strengths, augmented = config.dpo.augmentation.strengths, None
+    if strengths and config.dpo.mle_weight:
+        augmented = pad_clips(batch.augmented(strengths, config.alignment_seed), device)
     with autocast(device, config.dpo_precision):
-        scores, other_scores = parallel(keypoints, mask, labels, others)
+        scores, other_scores = parallel(keypoints, mask, labels, others, augmented)
     scores, other_scores = scores.float(), other_scores.float()
+    scores, likelihood = (scores, None) if augmented is None else (scores[:-1], scores[-1])
     lengths = (labels != IGNORED).sum(-1)
     reference = Logps(torch.tensor(batch.reference_chosen, device=device), _tensors(batch.reference_rejected, device))
     objective = multi_level_objective(
@@ -170,6 +188,8 @@ def preference_objective(
         _tensors(batch.valid, device),
         config.dpo,
     )
+    if likelihood is not None:
+        objective = with_likelihood_of(objective, likelihood, lengths[0])
     if COUNTERFACTUAL in levels:
         chosen = torch.tensor(batch.reference_counterfactual, device=device)
         scored = PairLogps(other_scores[0], other_scores[1], chosen, reference.rejected[COUNTERFACTUAL][rows])

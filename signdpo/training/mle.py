@@ -59,8 +59,9 @@ def train_mle(settings: MleSettings, run: WorkerRun) -> None:
     set_mode(policy.model, dropout=settings.dropout, own_norm=settings.own_norm)
     if settings.from_zero and state.is_new:
         state.commit({"step": 0, "epoch": 0, **score_dev(policy, dev, config)})
+    strengths = settings.choices.augmentation.strengths
     for batch in map(ClipBatch.collate, feed):
-        keypoints, mask = pad_clips(batch.clips, device)
+        keypoints, mask = pad_clips(batch.augmented(strengths, settings.seed), device)
         labels = tokenize(policy.tokenizer, batch.texts, max_tokens=config.policy.max_text_tokens).to(device)
         with autocast(device, precision):
             scores = parallel(keypoints, mask, labels).float()

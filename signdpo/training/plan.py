@@ -23,7 +23,7 @@ class MleSettings:
         choices: how to optimise.
         precision: `float32` or `bfloat16`, and the key that says so.
         label_smoothing: of the likelihood.
-        seed: of dropout.
+        seed: of dropout and augmentation.
         dropout: whether the policy trains with dropout.
         own_norm: whether it keeps its batch normalisation as it is.
         weight: of the likelihood.

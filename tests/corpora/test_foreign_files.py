@@ -18,7 +18,7 @@ import pytest
 from support.specimens import SPECIMENS, uni_sign_clip
 from support.watching import ingested
 
-from signdpo.corpora.foreign_files import open_file, parse_json, read_file, refuse_instead_of_data
+from signdpo.foreign.files import open_file, parse_json, read_file, refuse_instead_of_data
 from signdpo.skeleton.clip import BadClipError
 
 pytest.importorskip("pose_format", reason="the group poses is not installed")

@@ -2,40 +2,20 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from support.openpose import CLIP, frame, person, write_clip
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.openpose import OpenPoseSource
 from signdpo.corpora.source import MISSING
-from signdpo.skeleton.clip import BadClipError
+from signdpo.skeleton.clip import BadClipError, Clip
 
-CLIP = "-fZc293MpJk_0-1-rgb_front"
 HOW2SIGN = "VIDEO_ID\tVIDEO_NAME\tSENTENCE_ID\tSENTENCE_NAME\tSTART_REALIGNED\tEND_REALIGNED\tSENTENCE\n"
-
-
-def person(x: float = 0.0, confidence: float = 0.5, **parts: Any) -> dict[str, Any]:
-    """Point p of each part is at (x + p, 10 + p)."""
-    counts = {"pose": 25, "face": 70, "hand_left": 21, "hand_right": 21}
-    numbers = {
-        f"{part}_keypoints_2d": [number for point in range(count) for number in (x + point, 10.0 + point, confidence)]
-        for part, count in counts.items()
-    }
-    return {"person_id": [-1], **numbers, **parts}
-
-
-def frame(*people: dict[str, Any]) -> str:
-    return json.dumps({"version": 1.3, "people": list(people)})
-
-
-def write_clip(folder: Path, frames: list[str], name: str = CLIP, first: int = 0) -> None:
-    folder.mkdir(parents=True)
-    for number, content in enumerate(frames, start=first):
-        (folder / f"{name}_{number:012d}_keypoints.json").write_text(content)
 
 
 def open_at(root: Path, **settings: Any) -> OpenPoseSource:
@@ -90,10 +70,12 @@ def test_a_second_detection_without_confidence_is_nobody(tmp_path: Path) -> None
         ([frame(person(), person(x=5))], "two people may be the signer"),
         ([frame(*[{}] * 101)], "0_keypoints.json: there are 101 people, at most 100"),
         (
-            [frame(person(pose_keypoints_2d=[0] * 54))],
-            "0_keypoints.json: pose_keypoints_2d has 54 numbers, expected 75",
+            [frame(person(pose_keypoints_2d=[0] * 45))],
+            "0_keypoints.json: pose_keypoints_2d has 45 numbers, expected 75 or 54",
         ),
-        ([frame(person(pose_keypoints_2d={}))], "pose_keypoints_2d has a dict, expected 75"),
+        ([frame(person(pose_keypoints_2d={}))], "pose_keypoints_2d has a dict, expected 75 or 54"),
+        ([frame(person(face_keypoints_2d=[0] * 54))], "face_keypoints_2d has 54 numbers, expected 210"),
+        ([frame({"body_parts": [1, 2, 3]})], "0_keypoints.json: a person has 'body_parts', expected pose_keypoints_2d"),
         ([frame(person(hand_left_keypoints_2d=["1"] * 63))], "hand_left_keypoints_2d holds something that is not a"),
         (["{}"], "is no frame of OpenPose's JSON: KeyError: 'people'"),
         (["[]"], "is no frame of OpenPose's JSON: TypeError"),
@@ -111,10 +93,66 @@ def test_a_bad_clip_says_what_is_wrong(tmp_path: Path, frames: list[str], reason
         read(tmp_path, frames)
 
 
-def test_a_gap_in_the_numbers_is_named(tmp_path: Path) -> None:
+def numbered(root: Path, numbers: Iterable[int], labels: str = "id,text,split\nclip,word,train\n") -> Clip:
+    """A clip of files with these numbers, in each of which somebody stands at the place of its number."""
+    (root / "clip").mkdir()
+    for number in numbers:
+        (root / "clip" / f"v_{number:012d}_keypoints.json").write_text(frame(person(x=100 + number)))
+    (root / "labels.csv").write_text(labels)
+    source = open_at(root)
+    return source.read(source.entries("train")[0])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "places", "notes"),
+    [
+        (range(5), [0, 1, 2, 3, 4], ()),
+        (range(7, 10), [7, 8, 9], ()),
+        ([5], [5], ()),
+        ([0, 1, 2, 4, 7], [0, 1, 2, None, 4, None, None, 7], ("3 of 8 frames have no file",)),
+        ([0, 2], [0, None, 2], ("1 of 3 frames have no file",)),
+        ([10, 15, 20], [10, 15, 20], ("frames are numbered in steps of 5",)),
+        ([0, 5, 10, 20], [0, 5, 10, None, 20], ("1 of 5 frames have no file", "frames are numbered in steps of 5")),
+    ],
+)
+def test_a_number_without_a_file_is_a_frame_without_anyone(
+    tmp_path: Path, numbers: Sequence[int], places: list[int | None], notes: tuple[str, ...]
+) -> None:
+    clip = numbered(tmp_path, numbers)
+    assert [int(first[0]) - 100 if first[2] else None for first in clip.keypoints[:, 0]] == places
+    assert not clip.keypoints[[place is None for place in places]].any()
+    assert len(clip.notes) == len(notes)
+    assert all(note.startswith(expected) for note, expected in zip(clip.notes, notes, strict=True))
+
+
+def test_the_holes_of_a_stretch_alone_count(tmp_path: Path) -> None:
+    clip = numbered(tmp_path, [0, 1, 5, 6, 8], "id,text,split,file,start,end\nclip,word,train,clip,5,9\n")
+    assert clip.keypoints[:, 0, 0].tolist() == [105, 106, 0, 108]
+    assert clip.notes == ("1 of 4 frames have no file, and became frames without anyone",)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "labels", "reason"),
+    [
+        ([0, 1, 6], "", "4 of 7 frames have no file: more are missing than are there"),
+        ([0, 1, 10**11], "", "has 100000000001 frames, expected 1 to 100000"),
+        ([0, 1, 2, 3, 4, 9], "5,9", "4 of 4 frames have no file"),
+    ],
+)
+def test_a_clip_of_more_holes_than_frames_is_refused(
+    tmp_path: Path, numbers: list[int], labels: str, reason: str
+) -> None:
+    table = "id,text,split\nclip,word,train\n"
+    if labels:
+        table = f"id,text,split,file,start,end\nclip,word,train,clip,{labels}\n"
+    with pytest.raises(BadClipError, match=reason):
+        numbered(tmp_path, numbers, table)
+
+
+def test_a_number_that_is_there_twice_is_named(tmp_path: Path) -> None:
     write_clip(tmp_path / "clip", [frame()] * 3)
-    (tmp_path / "clip" / f"{CLIP}_000000000001_keypoints.json").unlink()
-    with pytest.raises(BadClipError, match=r"frames are missing or .*_000000000000_.* comes .*_000000000002_"):
+    (tmp_path / "clip" / f"{CLIP}_1_keypoints.json").write_text(frame())
+    with pytest.raises(BadClipError, match=r"frame 1 is there twice, as .*_000000000001_.* and as .*front_1_"):
         read(tmp_path)
 
 

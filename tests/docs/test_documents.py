@@ -94,7 +94,7 @@ def test_settings_of_commands_are_valid(page: Path) -> None:
     for words in python_commands(TEXTS[page]):
         options, _ = parser.parse_known_args(words)
         config = options.config if options.config and options.config.startswith("jobs/") else None
-        given = ["corpus.root=."] if words[0] == "jobs/benchmark.py" else []  # as the job has it: no clip is read
+        given = ["corpus.root=."] if config and words[0] == "jobs/benchmark.py" else []  # as the job: no clip is read
         load_config(None if config is None else ROOT / config, [*given, *options.set])
 
 

@@ -92,7 +92,9 @@ ONLY_LANGUAGE += ["dpo.counterfactual_mle_weight=0"]
 
 # What a key needs to mean something.
 CONTEXT: dict[str, list[str]] = {
-    "corpus.kind": ["corpus.root=/data"],
+    "corpus.kind": ["corpus.kind=pose", "corpus.root=/data"],
+    "corpus.root": ["corpus.kind=npz", "corpus.root=/others"],
+    "corpus.labels": ["corpus.kind=npz", "corpus.root=/data"],
     "negatives.refresh_every": ["negatives.policy=current"],
     "negatives.cache": ["negatives.mode=cached"],
     "negatives.levels": ["negatives.levels=[spatial_global, language]", *ONLY_LANGUAGE],
@@ -108,6 +110,8 @@ def changed(config: Config, key: str) -> Config:
         other = VALUES[key]
     elif isinstance(value, bool):
         other = not value
+    elif ".augmentation." in key:
+        other = 0.1
     elif key.startswith(("negatives.operations.", "negatives.strength.", "negatives.perturber.mining.")):
         other = value / 2
     else:
@@ -168,6 +172,9 @@ SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a s
         ([], "dpo.seed", 1, set()),  # what `seed` is
         (["dpo.seed=1"], "seed", 5, {"pretrain", "perturber", "segments", "evaluation"}),
         ([], "dpo.checkpoint_every", 5, {"control", "align"}),
+        ([], "dpo.augmentation.rotation", 5.0, {"control", "align"}),
+        ([], "pretrain.augmentation.mirror", 0.5, {"pretrain"}),
+        (["policy.init=/x"], "pretrain.augmentation.mirror", 0.5, set()),
         ([], "evaluation.bootstrap_samples", 9, {"evaluation"}),
         ([], "evaluation.tokenize", "intl", {*SCORED, "evaluation"}),
         ([], "corpus.language", "de", {"clips", *SCORED, "evaluation"}),

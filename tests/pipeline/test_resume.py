@@ -171,12 +171,13 @@ def test_a_stage_gives_up_after_max_failures_and_keeps_keep_checkpoints(
 
 @pytest.mark.long
 @pytest.mark.parametrize("workers", [1, 2])
-def test_pretraining_with_dropout_resumes_exactly(
+def test_pretraining_with_dropout_and_augmentation_resumes_exactly(
     small_run: SmallRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
 ) -> None:
     from signdpo.pipeline.actors import mle_worker
 
-    group = ("pretrain.epochs=4", f"resources.pretrain_workers={workers}", "resources.cpus_per_pretrain_worker=0.5")
+    group = ["pretrain.epochs=4", f"resources.pretrain_workers={workers}", "resources.cpus_per_pretrain_worker=0.5"]
+    group += [f"pretrain.augmentation.{name}" for name in ("mirror=0.5", "joint_jitter=0.01", "frame_drop=0.2")]
     run_again(small_run, tmp_path / "straight", "pretrain", *group)
     worker = dying(mle_worker, tmp_path / "marks", rank=workers - 1, steps=(4, 9))  # epochs of 3: back to 3; at 9
     monkeypatch.setattr("signdpo.pipeline.stages.pretrain.mle_worker", worker)

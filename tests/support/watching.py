@@ -27,7 +27,7 @@ ROWS = 20  # of damaged labels that are read
 LIMITS = {
     "signdpo.corpora.uni_sign": ("MAX_LABELS_BYTES",),
     "signdpo.corpora.csl_news": ("MAX_LABELS_BYTES",),
-    "signdpo.corpora.tables": ("MAX_TABLE_BYTES", "MAX_LINES"),
+    "signdpo.foreign.tables": ("MAX_TABLE_BYTES", "MAX_LINES"),
     **{f"signdpo.corpora.{module}": ("MAX_CLIP_BYTES",) for module in ("pose_pickle", "pose_file", "openpose", "npz")},
 }
 # What Python tells of itself when a file makes it do something: https://docs.python.org/3/library/audit_events.html

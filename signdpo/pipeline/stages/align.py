@@ -52,7 +52,7 @@ WARM_STEPS = 3  # first batches, which wait for the generators to load their mod
 OWN = (
     *("batch_size", "loss", "beta", "betas", "weights", "mle_weight", "counterfactual_mle_weight", "anchor_weight"),
     *("label_smoothing", "length_normalize", "dropout", "lr", "warmup_steps", "weight_decay", "clip_grad_norm"),
-    *("select_by", "checkpoint_every"),
+    *("augmentation", "select_by", "checkpoint_every"),
 )
 
 

@@ -51,7 +51,7 @@ class Clips(Stage[ClipsOutputs]):
 
     def files(self, config: Config) -> dict[str, Any]:
         corpus = open_source(config.corpus)
-        entries = list_entries(corpus, config.corpus.limit)
+        entries = list_entries(corpus, config.corpus.limit).whole()
         return {"the corpus": fingerprint(corpus, (entry for split in entries.values() for entry in split))}
 
     def demands(self, config: Config) -> list[Demand]:

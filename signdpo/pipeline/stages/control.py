@@ -32,7 +32,7 @@ OPTIMISATION = (
         "clip_grad_norm",
         "precision",
     ),
-    *("select_by", "checkpoint_every"),
+    *("augmentation", "select_by", "checkpoint_every"),
 )
 SCORING = ("corpus.language", "evaluation.tokenize", "evaluation.max_new_tokens")  # a checkpoint on dev
 

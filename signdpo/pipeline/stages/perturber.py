@@ -158,7 +158,7 @@ def read_pairs(settings: PerturberConfig) -> tuple[list[Mapping[str, Any]], int]
     Raises:
         ConfigError: if there is no such table, or it lacks a column.
     """
-    from signdpo.corpora.tables import read_table
+    from signdpo.foreign.tables import read_table
 
     place = f"{PATH_KEY}={settings.path}"
     try:

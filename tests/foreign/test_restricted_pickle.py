@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from signdpo.corpora.restricted_pickle import load_pickle, parse_pickle
+from signdpo.foreign.restricted_pickle import load_pickle, parse_pickle
 from signdpo.skeleton.clip import BadClipError
 
 MEBIBYTE = 1024**2

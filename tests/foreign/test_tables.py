@@ -13,10 +13,11 @@ from support.specimens import SPECIMENS
 
 from signdpo.config import CorpusConfig
 from signdpo.corpora.labels import locate, read_labels
+from signdpo.corpora.planning import list_entries
 from signdpo.corpora.registry import open_source
 from signdpo.corpora.source import MISSING
 from signdpo.corpora.survey import survey
-from signdpo.corpora.tables import read_table
+from signdpo.foreign.tables import read_table
 from signdpo.skeleton.clip import BadClipError
 
 
@@ -124,8 +125,7 @@ def test_a_check_counts_malformed_rows_apart_from_missing_clips(tmp_path: Path) 
     table = "id,text,split\na,word,train\nb,word,nowhere\nc,,train\nd,word,train,x\ne,word,dev\nf,word,test\n"
     write(tmp_path / "labels.csv", table)
     (tmp_path / "a.npz").write_bytes(b"x")
-    corpus = CorpusConfig(kind="npz", root=str(tmp_path))
-    found = survey(open_source(corpus), corpus)
+    found = survey(list_entries(open_source(CorpusConfig(kind="npz", root=str(tmp_path))), None).entries)
     assert found["train"].malformed == (
         "labels.csv, line 3: column split is 'nowhere', expected one of train, dev, val, valid, validation, test",
         "labels.csv, line 4: column text is empty",

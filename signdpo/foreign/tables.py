@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from signdpo.corpora.foreign_files import read_file
+from signdpo.foreign.files import read_file
 from signdpo.skeleton.clip import BadClipError
 
 ENDINGS: Final = ("tsv", "csv", "jsonl")

@@ -18,8 +18,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from signdpo.corpora.archives import unpacked
-from signdpo.corpora.foreign_files import read_file, refuse_instead_of_data
+from signdpo.foreign.archives import unpacked
+from signdpo.foreign.files import read_file, refuse_instead_of_data
 from signdpo.skeleton.clip import BadClipError
 
 MEBIBYTE: Final = 1024**2
