@@ -30,14 +30,15 @@ def exit_code(work: Callable[[], object], console: Console) -> int:
         0 if it is done, 2 if a setting or a file must be changed first, 1 if something failed that may succeed again,
         130 after Ctrl-C and 143 after SIGTERM, as a shell has them.
     """
+    terminated: list[int] = []
     try:
-        with _terminations_raised():
+        with _terminations_raised(terminated):
             work()
     except ConfigError as error:  # told without the imports below
         return _tell(f"error: {error}", console, 2)
-    except TerminatedError:
-        return _tell(STOPPED.format(signal="SIGTERM"), console, 128 + signal.SIGTERM)
     except KeyboardInterrupt:
+        if terminated:  # Ray raises a KeyboardInterrupt of its own in the place of ours
+            return _tell(STOPPED.format(signal="SIGTERM"), console, 128 + signal.SIGTERM)
         return _tell(STOPPED.format(signal="Ctrl-C"), console, 128 + signal.SIGINT)
     except Exception as error:
         from signdpo.pipeline.errors import explain
@@ -50,7 +51,7 @@ def exit_code(work: Callable[[], object], console: Console) -> int:
 
 
 @contextmanager
-def _terminations_raised() -> Iterator[None]:
+def _terminations_raised(seen: list[int]) -> Iterator[None]:
     """Raise `TerminatedError` once SIGTERM comes, which ends a job as Ctrl-C does; a second one ends it at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -58,6 +59,7 @@ def _terminations_raised() -> Iterator[None]:
 
     def terminate(number: int, frame: FrameType | None) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        seen.append(number)
         raise TerminatedError
 
     before = signal.signal(signal.SIGTERM, terminate)
