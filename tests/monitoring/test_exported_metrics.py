@@ -73,7 +73,7 @@ def test_every_metric_of_the_board_is_exported(small_run: SmallRun, tmp_path: Pa
         following = (
             "negatives.policy=current",
             "negatives.refresh_every=2",
-            "negatives.hardness.skeleton.min_margin=0",  # about half of what an untrained policy is shown is drawn again
+            "negatives.hardness.skeleton.min_margin=0",  # an untrained policy: half is drawn again
         )
         rows = align_again(small_run, tmp_path / "watched", *following)
         CountRestarts({"run": "watched", "stage": "align"}).after_exception(None, {0: RuntimeError("killed")})
