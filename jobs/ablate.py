@@ -25,6 +25,7 @@ from rich.console import Console
 
 from signdpo.config import load_config
 from signdpo.pipeline.commands import add_options, new_parser, run_job
+from signdpo.pipeline.driver import only_driver
 from signdpo.storage.files import exists, join, write_json
 
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     perturber.add_argument("--corpus", required=True, help="the files' name before .dev.refs.txt")
     perturber.add_argument("--texts", metavar="FILE", help="labels of the Uni-Sign release: more text to warm up on")
     levels = ablations.add_parser("levels", help="each level alone and all of them beside a control, over seeds")
-    add_options(levels, "--config", "--set", "--run-dir", run_dir="runs/default")
+    add_options(levels, "--config", "--set", "--run-dir", "--take-over", run_dir="runs/default")
     levels.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3], metavar="SEED", help="default: 1 2 3")
     levels.add_argument(
         "--arms", nargs="+", default=[], metavar="ARM", help="beside baseline and control; default: all"
@@ -61,9 +62,10 @@ def ablate_levels(options: argparse.Namespace, console: Console) -> None:
     from signdpo.pipeline.preflight import refuse_early
 
     refuse_early(config)
-    from signdpo.ablations.levels import LevelsAblation  # imports for seconds
+    with only_driver(options.run_dir, config, console, take_over=options.take_over):
+        from signdpo.ablations.levels import LevelsAblation  # imports for seconds
 
-    LevelsAblation(config, options.run_dir, options.seeds, console, options.arms).run()
+        LevelsAblation(config, options.run_dir, options.seeds, console, options.arms).run()
 
 
 def ablate(options: argparse.Namespace, console: Console) -> None:

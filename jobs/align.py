@@ -19,11 +19,12 @@ from rich.console import Console
 
 from signdpo.config import load_config
 from signdpo.pipeline.commands import add_options, new_parser, run_job
+from signdpo.pipeline.driver import only_driver
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = new_parser(__doc__)
-    add_options(parser, "--config", "--set", "--run-dir", run_dir="runs/default")
+    add_options(parser, "--config", "--set", "--run-dir", "--take-over", run_dir="runs/default")
     several = parser.add_mutually_exclusive_group()
     several.add_argument("--seeds", type=int, nargs="+", metavar="SEED", help="of control and alignment (dpo.seed)")
     several.add_argument("--baseline-seeds", type=int, nargs="+", metavar="SEED", help="of the whole run (seed)")
@@ -35,15 +36,16 @@ def align(options: argparse.Namespace, console: Console) -> None:
     from signdpo.pipeline.preflight import refuse_early
 
     refuse_early(config)
-    if options.seeds or options.baseline_seeds:
-        from signdpo.replicas import BASELINES, SEEDS, run_replicas  # imports for seconds
+    with only_driver(options.run_dir, config, console, take_over=options.take_over):
+        if options.seeds or options.baseline_seeds:
+            from signdpo.replicas import BASELINES, SEEDS, run_replicas  # imports for seconds
 
-        kind = SEEDS if options.seeds else BASELINES
-        run_replicas(config, options.run_dir, options.seeds or options.baseline_seeds, console, kind)
-    else:
-        from signdpo.pipeline.run import run
+            kind = SEEDS if options.seeds else BASELINES
+            run_replicas(config, options.run_dir, options.seeds or options.baseline_seeds, console, kind)
+        else:
+            from signdpo.pipeline.run import run
 
-        run(config, options.run_dir, console)
+            run(config, options.run_dir, console)
 
 
 if __name__ == "__main__":

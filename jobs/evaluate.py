@@ -21,12 +21,15 @@ from signdpo.config import ConfigError
 from signdpo.evaluation.metrics import DEFAULT_TOKENIZERS, PROTOCOLS, TOKENIZERS
 from signdpo.evaluation.text_files import print_scores, score_files
 from signdpo.pipeline.commands import add_options, new_parser, run_job
+from signdpo.pipeline.driver import only_driver
 from signdpo.storage.files import write_json
+
+OF_A_RUN = ("run_dir", "take_over", "json")  # options that scoring files does not take
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = new_parser(__doc__)
-    add_options(parser, "--run-dir", "--json")
+    add_options(parser, "--run-dir", "--take-over", "--json")
     parser.add_argument("--hypotheses", metavar="FILE", help="translations of the system")
     parser.add_argument("--references", metavar="FILE", help="reference translations")
     parser.add_argument("--baseline", metavar="FILE", help="translations to compare with, by paired bootstrap")
@@ -41,13 +44,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def evaluate(options: argparse.Namespace, console: Console) -> None:
     if options.run_dir:
-        from signdpo.pipeline.run import evaluate_run  # brings torch and Ray, which scoring text does not need
+        from signdpo.pipeline.run import evaluate_run, open_run  # bring Ray, which scoring text does not need
 
-        evaluate_run(options.run_dir, console)
+        config = open_run(options.run_dir, console).config
+        with only_driver(options.run_dir, config, console, take_over=options.take_over):
+            evaluate_run(options.run_dir, console)
         return
     if not (options.hypotheses and options.references and options.language):
         raise ConfigError("give --run-dir, or --hypotheses, --references and --language")
-    scores = score_files(**{name: value for name, value in vars(options).items() if name not in ("run_dir", "json")})
+    scores = score_files(**{name: value for name, value in vars(options).items() if name not in OF_A_RUN})
     print_scores(console, scores)
     if options.json:
         write_json(options.json, scores.to_dict())

@@ -15,11 +15,12 @@ from rich.console import Console
 
 from signdpo.config import load_config
 from signdpo.pipeline.commands import add_options, new_parser, run_job
+from signdpo.pipeline.driver import only_driver
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = new_parser(__doc__)
-    add_options(parser, "--config", "--set")
+    add_options(parser, "--config", "--set", "--take-over")
     action = parser.add_mutually_exclusive_group(required=True)
     action.add_argument("--out", metavar="DIR", help="where the clips go: a local path or a URI")
     action.add_argument("--check", action="store_true", help="only look at labels and file names: no clip is read")
@@ -40,19 +41,20 @@ def prepare(options: argparse.Namespace, console: Console) -> None:
         surveys = survey.survey(listing.entries)
         summary.print_surveys(console, surveys, listing.why_absent())
         return summary.refuse_unusable(surveys, config.corpus.max_bad_share)
-    begin_ray(config, Clips().demands(config))
-    with StageProgress(console, "clips", total=None, unit="clips") as meter:
-        manifest = ingest.ingest(
-            source,
-            options.out,
-            config.corpus,
-            progress=lambda done, total: meter.update(done, total=total),
-            any_split=True,
-        )
-    summary.print_summary(console, manifest, options.out)
-    if options.picture:
-        summary.draw_clips(options.out, options.picture)
-        console.print(f"drawn    {options.picture}", markup=False, soft_wrap=True)
+    with only_driver(options.out, config, console, take_over=options.take_over):
+        begin_ray(config, Clips().demands(config))
+        with StageProgress(console, "clips", total=None, unit="clips") as meter:
+            manifest = ingest.ingest(
+                source,
+                options.out,
+                config.corpus,
+                progress=lambda done, total: meter.update(done, total=total),
+                any_split=True,
+            )
+        summary.print_summary(console, manifest, options.out)
+        if options.picture:
+            summary.draw_clips(options.out, options.picture)
+            console.print(f"drawn    {options.picture}", markup=False, soft_wrap=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from rich.console import Console
 
 from signdpo.config import lay_over, load_config
 from signdpo.pipeline.commands import add_options, new_parser, run_job
+from signdpo.pipeline.driver import only_driver
 from signdpo.tuning.settings import CACHED, load_search
 
 DEFAULT = Path(__file__).parent / "configs" / "tune.yaml"
@@ -26,7 +27,7 @@ PREFIX = "search."  # of keys that are the search's and not the run's
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = new_parser(__doc__)
-    add_options(parser, "--config", "--set", "--run-dir", run_dir="runs/search")
+    add_options(parser, "--config", "--set", "--run-dir", "--take-over", run_dir="runs/search")
     parser.add_argument("--search", default=str(DEFAULT), metavar="FILE", help="YAML of the search (configs/tune.yaml)")
     return run_job(parser, tune, arguments)
 
@@ -38,9 +39,10 @@ def tune(options: argparse.Namespace, console: Console) -> None:
     from signdpo.pipeline.preflight import refuse_early
 
     refuse_early(lay_over(config, CACHED))
-    from signdpo.tuning.search import run_search  # imports for seconds
+    with only_driver(options.run_dir, config, console, take_over=options.take_over):
+        from signdpo.tuning.search import run_search  # imports for seconds
 
-    run_search(config, search, options.run_dir, console)
+        run_search(config, search, options.run_dir, console)
 
 
 if __name__ == "__main__":

@@ -61,6 +61,7 @@ class ResourcesConfig(Section):
     generator_timeout_seconds: Positive = 900.0
     stall_seconds: Positive = 600.0
     give_up_seconds: Positive = 7200.0
+    lease_seconds: Positive = 120.0
     max_failures: int = Field(default=3, ge=-1)
     keep_checkpoints: Count = 2
 

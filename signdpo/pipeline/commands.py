@@ -15,6 +15,7 @@ OPTIONS: Final[dict[str, dict[str, Any]]] = {
     "--config": {"metavar": "FILE", "help": "YAML of the run, for example jobs/configs/default.yaml"},
     "--set": {"metavar": "KEY=VALUE", "action": "append", "default": [], "help": "override one key; repeatable"},
     "--run-dir": {"metavar": "DIR", "help": "folder of the run, a local path or URI (default: %(default)s)"},
+    "--take-over": {"action": "store_true", "help": "of the directory from a driver that is alive, which then ends"},
     "--json": {"metavar": "FILE", "help": "write the figures there, too"},
 }
 

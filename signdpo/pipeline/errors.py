@@ -20,11 +20,13 @@ from signdpo.monitoring.teaching import NothingTaughtError
 from signdpo.negatives.generator import ReferenceMismatchError
 from signdpo.pipeline.stages.perturber import NoFailuresError
 from signdpo.skeleton.clip import BadClipError
+from signdpo.storage.lease import LeaseLostError
 from signdpo.storage.retries import StorageError
 from signdpo.training.fit import DamagedCheckpointsError, DivergedError
 
 TOLD_BY_THEMSELVES = (
     ConfigError,
+    LeaseLostError,
     HungBatchError,
     StalledError,
     StorageError,

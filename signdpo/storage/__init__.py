@@ -1,1 +1,1 @@
-"""Files of a run on any storage that fsspec knows, and the patience it needs."""
+"""Files of a run on any storage that fsspec knows, the patience it needs, and who may write them."""
