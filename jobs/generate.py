@@ -14,11 +14,12 @@ from rich.console import Console
 
 from signdpo.config import load_config
 from signdpo.pipeline.commands import add_options, new_parser, run_job
+from signdpo.pipeline.driver import only_driver
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = new_parser(__doc__)
-    add_options(parser, "--config", "--set", "--run-dir", run_dir="runs/default")
+    add_options(parser, "--config", "--set", "--run-dir", "--take-over", run_dir="runs/default")
     parser.add_argument("--licence", default="that of the corpus", metavar="NAME", help="of the corpus (for the card)")
     return run_job(parser, generate, arguments)
 
@@ -30,7 +31,8 @@ def generate(options: argparse.Namespace, console: Console) -> None:
     refuse_early(config)
     from signdpo.pipeline.data_card import generate_negatives  # imports for seconds
 
-    generate_negatives(config, options.run_dir, console, licence=options.licence)
+    with only_driver(options.run_dir, config, console, take_over=options.take_over):
+        generate_negatives(config, options.run_dir, console, licence=options.licence)
 
 
 if __name__ == "__main__":
