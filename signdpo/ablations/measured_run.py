@@ -12,6 +12,7 @@ from rich.table import Table
 from signdpo.ablations.ratios import Ratio
 from signdpo.config import Config, ConfigError, load_config
 from signdpo.data.clips import read_clips
+from signdpo.data.rows import rows_of
 from signdpo.models.policy import Policy
 from signdpo.storage.files import fetch_folder, join
 
@@ -49,7 +50,7 @@ def open_measured_run(directory: str, overrides: Sequence[str], split: str, clip
         FileNotFoundError: if it has not come so far.
     """
     config = load_config(join(directory, "config.yaml"), overrides)
-    rows = read_clips(join(directory, "clips"), split).slice(0, clips).to_pylist()
+    rows = rows_of(read_clips(join(directory, "clips"), split).slice(0, clips))
     if not rows:
         raise ConfigError(f"--split {split} --clips {clips}: there are no clips to measure")
     policy = Policy.load(fetch_folder(join(directory, "pretrain", "policy")))

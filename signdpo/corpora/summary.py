@@ -13,7 +13,7 @@ from signdpo.config import ConfigError
 from signdpo.corpora.ingest import commonest_reasons
 from signdpo.corpora.survey import SplitSurvey
 from signdpo.data.clips import Manifest, read_clips, read_manifest, read_quarantine
-from signdpo.data.rows import keypoints_of
+from signdpo.data.rows import keypoints_of, rows_of
 from signdpo.skeleton.drawing import draw_strip
 
 NAMES_SHOWN = 3
@@ -82,7 +82,7 @@ def draw_clips(directory: str, path: str) -> None:
     places = np.linspace(0, clips.num_rows - 1, min(CLIPS_DRAWN, clips.num_rows)).astype(int)
     figure = Figure(figsize=(12, 2 * len(places)), layout="constrained")
     strips = figure.subplots(len(places), squeeze=False)[:, 0]
-    for axes, row in zip(strips, clips.take(places).to_pylist(), strict=True):
+    for axes, row in zip(strips, rows_of(clips.take(places)), strict=True):
         keypoints = keypoints_of(row["keypoints"], row["num_frames"])
         draw_strip(axes, keypoints, title=f"{row['id']}, {row['num_frames']} frames: {row['text']}")
     figure.savefig(path, dpi=110)

@@ -15,6 +15,7 @@ from signdpo.counterfactuals.language import BEGIN, END, Language, keys_of
 from signdpo.counterfactuals.segments import Segment
 from signdpo.counterfactuals.splice import splice
 from signdpo.data.clips import read_clips, read_parquet
+from signdpo.data.rows import rows_of
 from signdpo.levels import COUNTERFACTUAL
 from signdpo.seeding import derive_seed
 from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
@@ -74,12 +75,12 @@ class CounterfactualMaker:
         self.donors: dict[Keys, list[tuple[list[str], np.ndarray]]] = defaultdict(list)
         places: dict[Keys, set[tuple[str, str]]] = defaultdict(set)
         known: dict[tuple[str, str], set[Keys]] = defaultdict(set)
-        for row in segments.to_pylist():
+        for row in rows_of(segments):
             keys, place = tuple(keys_of(row["units"])), (row["before"], row["after"])
             found = Segment(row["first"], len(keys), row["begin"], row["end"], row["mass"])
             self.segments_of[row["id"]].append(found)
             places[keys].add(place)
-            if row["keypoints"]:
+            if len(row["keypoints"]):
                 frames = np.array(row["keypoints"], dtype=np.float32).reshape(-1, NUM_JOINTS, CHANNELS)
                 self.donors[keys].append((row["units"], frames))
                 known[place].add(keys)

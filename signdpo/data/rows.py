@@ -6,6 +6,7 @@ Nothing here needs torch: Ray's own processes import it too.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -116,6 +117,26 @@ def clips_of(rows: Mapping[str, Any] | Sequence[Mapping[str, Any]], column: str 
     if isinstance(rows, Mapping):
         return [keypoints_of(*row) for row in zip(rows[column], rows["num_frames"], strict=True)]
     return [keypoints_of(row[column], row["num_frames"]) for row in rows]
+
+
+def rows_of(table: pa.Table) -> list[dict[str, Any]]:
+    """The rows one by one, as `to_pylist` has them, but that keypoints stay float16 views of the table's memory.
+
+    As Python's numbers, keypoints would take twenty times the memory and, for a dev split, most of the time of scoring.
+    """
+    columns = [_values_of(column) for column in table.columns]
+    return [dict(zip(table.column_names, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _values_of(column: pa.ChunkedArray) -> list[Any]:
+    lists = pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+    if not lists or column.type.value_type != KEYPOINTS.value_type:
+        return list(column.to_pylist())
+    views = []
+    for chunk in column.chunks:
+        flat = chunk.values.to_numpy(zero_copy_only=True)
+        views += [flat[begin:end] for begin, end in itertools.pairwise(chunk.offsets.to_numpy())]
+    return views
 
 
 def shorten_row(row: dict[str, Any], max_frames: int, rng: np.random.Generator | None = None) -> dict[str, Any]:

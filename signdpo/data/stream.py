@@ -17,7 +17,7 @@ from ray.data import ExecutionOptions
 from ray.train import DataConfig
 
 from signdpo.data.clips import read_shard, shard_files
-from signdpo.data.rows import clip_table, shorten_row
+from signdpo.data.rows import clip_table, rows_of, shorten_row
 from signdpo.data.schedule import Block
 from signdpo.seeding import derive_seed
 
@@ -160,7 +160,7 @@ def _shortened(rows: pa.Table, epochs: np.ndarray, max_frames: int, draw_seed: i
     if len(rows) == 0 or max(rows["num_frames"].to_numpy()) <= max_frames:
         return rows
     shortened = []
-    for row, epoch in zip(rows.to_pylist(), epochs.tolist(), strict=True):
+    for row, epoch in zip(rows_of(rows), epochs.tolist(), strict=True):
         rng = None if draw_seed is None else np.random.default_rng(derive_seed(draw_seed, epoch, row["id"], "frames"))
         shortened.append(shorten_row(row, max_frames, rng))
     return clip_table(shortened)

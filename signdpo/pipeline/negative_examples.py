@@ -11,7 +11,7 @@ import ray
 from signdpo.config import ConfigError
 from signdpo.data.batches import PreferenceBatch
 from signdpo.data.clips import read_clips
-from signdpo.data.rows import shorten_row
+from signdpo.data.rows import rows_of, shorten_row
 from signdpo.levels import COUNTERFACTUAL
 from signdpo.negatives.generator import NegativeGenerator
 from signdpo.negatives.skeleton.negative import UNCHANGED
@@ -68,12 +68,12 @@ def _candidates(context: RunContext, split: str, ids: Sequence[str], count: int)
         groups = min(count, clips.num_rows)
         size = min(NEIGHBOURS, clips.num_rows // groups)
         starts = np.linspace(0, clips.num_rows - size, groups).astype(int).tolist()
-        return [clips.slice(start, size).to_pylist() for start in starts]
+        return [rows_of(clips.slice(start, size)) for start in starts]
     where = {clip: place for place, clip in enumerate(clips["id"].to_pylist())}
     unknown = [clip for clip in ids if clip not in where]
     if unknown:
         raise ConfigError(f"there is no clip {unknown[0]} in split {split}; one that exists is {next(iter(where))}")
-    return [clips.slice(where[clip], 1).to_pylist() for clip in ids]
+    return [rows_of(clips.slice(where[clip], 1)) for clip in ids]
 
 
 @ray.remote

@@ -10,7 +10,7 @@ import torch.distributed
 from torch import nn
 
 from signdpo.config import Config
-from signdpo.data.rows import clips_of
+from signdpo.data.rows import clips_of, rows_of
 from signdpo.evaluation.metrics import score
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.language_model import IGNORED
@@ -65,7 +65,7 @@ def score_dev(policy: Policy, dev: pa.Table, config: Config) -> dict[str, float]
     modes = {module: module.training for module in policy.model.modules()}
     policy.model.eval()
     rank, world = rank_and_world()
-    mine = dev.take(list(range(rank, dev.num_rows, world))).to_pylist()
+    mine = rows_of(dev)[rank::world]
     mine.sort(key=lambda row: row["num_frames"])
     size = config.evaluation.batch_size * config.evaluation.num_beams  # greedy: as many sequences as beams would be
     parts = [_score_batch(policy, mine[i : i + size], config) for i in range(0, len(mine), size)]
@@ -86,8 +86,7 @@ def _score_batch(policy: Policy, rows: list[dict[str, Any]], config: Config) -> 
     keypoints, mask = pad_clips(clips_of(rows), device)
     references = [row["text"] for row in rows]
     labels = tokenize(policy.tokenizer, references, max_tokens=config.policy.max_text_tokens).to(device)
-    nll = -float(policy.model.logps(policy.model.encode(keypoints, mask), labels).sum())
-    ids = policy.model.translate(
-        keypoints, mask, num_beams=1, do_sample=False, max_new_tokens=config.evaluation.max_new_tokens
-    )
+    encoded = policy.model.encode(keypoints, mask)
+    nll = -float(policy.model.logps(encoded, labels).sum())
+    ids = policy.model.generate(encoded, num_beams=1, do_sample=False, max_new_tokens=config.evaluation.max_new_tokens)
     return policy.decode(ids), references, nll, int((labels != IGNORED).sum())

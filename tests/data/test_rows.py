@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from support.preferences import FRAMES, preference_columns
 
 from signdpo.data.batches import PreferenceBatch
+from signdpo.data.clips import read_parquet, write_parquet
 from signdpo.data.rows import (
     PREFERENCE_SCHEMA,
     clip_table,
@@ -15,6 +18,7 @@ from signdpo.data.rows import (
     clips_of,
     keypoints_of,
     row_digest,
+    rows_of,
     shorten_row,
     table_of,
 )
@@ -43,6 +47,22 @@ def test_clips_are_the_same_from_rows_and_from_columns() -> None:
     for one, other, frames in zip(clips_of(rows.to_pylist()), clips_of(columns), (3, 5), strict=True):
         np.testing.assert_array_equal(one, other)
         np.testing.assert_array_equal(one, clip(frames).keypoints.astype(np.float16).astype(np.float32))
+
+
+@pytest.mark.parametrize("shape", ["whole", "sliced", "of two files", "of large lists", "empty"])
+def test_rows_are_those_of_arrow_with_keypoints_as_views(shape: str, tmp_path: Path) -> None:
+    one, other = (clip_table([clip_to_row(clip(frames)) for frames in lengths]) for lengths in ((3, 5, 2), (4,)))
+    write_parquet(str(tmp_path / "clips.parquet"), one)
+    table = {
+        "whole": read_parquet(str(tmp_path / "clips.parquet")),
+        "sliced": one.slice(1, 2),
+        "of two files": pa.concat_tables([one, other]).take([3, 0, 2]),
+        "of large lists": one.set_column(3, "keypoints", one["keypoints"].cast(pa.large_list(pa.float16()))),
+        "empty": one.slice(0, 0),
+    }[shape]
+    rows, expected = rows_of(table), table.to_pylist()
+    assert [row | {"keypoints": list(row["keypoints"])} for row in rows] == expected
+    assert all(not isinstance(row["keypoints"], list) and not row["keypoints"].flags.owndata for row in rows)
 
 
 def test_a_shortened_row_is_the_row_of_the_shortened_clip() -> None:

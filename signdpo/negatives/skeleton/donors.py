@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from signdpo.data.clips import read_shard, shard_files
-from signdpo.data.rows import clips_of, shorten_row
+from signdpo.data.rows import clips_of, rows_of, shorten_row
 from signdpo.negatives.seeding import integer
 from signdpo.seeding import derive_seed
 from signdpo.text.units import folded
@@ -45,7 +45,7 @@ class DonorPool:
             table = read_shard(clips, shard, COLUMNS)
             wanted = (count - len(rows)) // (len(shards) - place)  # an even share of what is still to be drawn
             drawn = rng.permutation(len(table))[:wanted]
-            rows += [shorten_row(row, max_frames) for row in table.take(drawn).to_pylist()]
+            rows += [shorten_row(row, max_frames) for row in rows_of(table.take(drawn))]
         return cls(
             ids=[row["id"] for row in rows],
             texts=[row["text"] for row in rows],

@@ -16,7 +16,7 @@ from signdpo.config import Config
 from signdpo.counterfactuals.maker import FILE, SEGMENT_SCHEMA
 from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import read_clips, write_parquet
-from signdpo.data.rows import table_of
+from signdpo.data.rows import rows_of, table_of
 from signdpo.data.schedule import Schedule
 from signdpo.levels import COUNTERFACTUAL
 from signdpo.monitoring.progress import StageProgress
@@ -87,7 +87,7 @@ class Segments(Stage[SegmentsOutputs]):
         clips = set[str]()
         with StageProgress(context.console, self.name, total=None, unit="segments", watchdog=watchdog) as progress:
             for batch in found.iter_batches(batch_size=None, batch_format="pyarrow"):
-                rows += batch.to_pylist()
+                rows += rows_of(batch)
                 clips.update(batch["id"].to_pylist())
                 progress.update(len(rows))
         rows.sort(key=lambda row: (row["id"], row["first"]))
