@@ -1,7 +1,9 @@
 """The negatives of a run as a data set of its own."""
 
 import json
+import shutil
 from io import StringIO
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -48,16 +50,16 @@ def test_the_card_counts_pairs_and_margins_and_names_the_licence() -> None:
 
 
 @pytest.mark.usefixtures("ray_cluster")
-def test_a_run_gives_its_negatives_away(small_run: SmallRun) -> None:
-    before = (small_run.directory / "config.yaml").read_text()
-    directory, console = str(small_run.directory), Console(file=StringIO(), width=200)
-    folder = generate_negatives(small_run.config, directory, console, licence="CC0-1.0")
+def test_a_run_gives_its_negatives_away(small_run: SmallRun, tmp_path: Path) -> None:
+    run = shutil.copytree(small_run.directory, tmp_path / "run")
+    before, console = (run / "config.yaml").read_text(), Console(file=StringIO(), width=200)
+    folder = generate_negatives(small_run.config, str(run), console, licence="CC0-1.0")
     assert folder in console.file.getvalue()  # type: ignore[attr-defined]
-    parts = json.loads((small_run.directory / folder / "manifest.json").read_text())["parts"]
+    parts = json.loads((run / folder / "manifest.json").read_text())["parts"]
     table = pq.read_table([f"{folder}/{name}" for name in parts])
     assert table.schema.names == PREFERENCE_SCHEMA.names
     assert len(table) == 2 * 72
-    text = (small_run.directory / folder / CARD).read_text()
+    text = (run / folder / CARD).read_text()
     assert "144 rows: 72 training clips, each in 2 epochs" in text
     assert "CC0-1.0" in text
-    assert (small_run.directory / "config.yaml").read_text() == before
+    assert (run / "config.yaml").read_text() == before
