@@ -14,7 +14,7 @@ from signdpo.levels import COUNTERFACTUAL, LEVELS
 
 class DpoConfig(Section):
     seed: int | None = Field(default=None, ge=0)
-    epochs: Count = 4
+    epochs: Count = 8
     batch_size: Count = 32
     loss: str = "sigmoid"
     beta: Positive = 1.0
