@@ -41,6 +41,7 @@ def test_a_seed_that_is_named_twice_is_refused() -> None:
         run_replicas(Config(), "/nowhere", [1, 1], Console())
 
 
+@pytest.mark.long
 def test_a_finished_run_gets_another_seed_once(small_run: SmallRun, tmp_path: Path) -> None:
     directory = shutil.copytree(small_run.directory, tmp_path / "run")
 

@@ -6,7 +6,7 @@ nearest valid name, so a mistyped option never silently keeps its default.
 
 from signdpo.config.augmentation import AugmentationConfig
 from signdpo.config.base import Section, did_you_mean, flat
-from signdpo.config.corpus import CorpusConfig, SyntheticConfig
+from signdpo.config.corpus import CorpusConfig, LandmarksConfig, SyntheticConfig
 from signdpo.config.dpo import DpoConfig
 from signdpo.config.evaluation import EvaluationConfig
 from signdpo.config.extensions import look_up
@@ -37,6 +37,7 @@ __all__ = [
     "EvaluationConfig",
     "Guidance",
     "HardnessConfig",
+    "LandmarksConfig",
     "LanguageModelConfig",
     "NegativesConfig",
     "PerturberConfig",

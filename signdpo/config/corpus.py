@@ -20,6 +20,17 @@ class SyntheticConfig(Section):
     seed: int = 7
 
 
+class LandmarksConfig(Section):
+    frames: str | None = "keypoints"
+    people: str | None = None
+    body: str = "pose_landmarks"
+    left_hand: str = "left_hand_landmarks"
+    right_hand: str = "right_hand_landmarks"
+    face: str = "face_landmarks"
+    joints: str | None = None
+    confidence: Annotated[int, Field(ge=2)] | str | None = None
+
+
 class CorpusConfig(Section):
     kind: str = "synthetic"
     root: str | None = None
@@ -33,6 +44,7 @@ class CorpusConfig(Section):
     clip_seconds: Positive = 300.0
     shard_rows: Count = 256
     limit: Count | None = None
+    landmarks: LandmarksConfig = LandmarksConfig()
     synthetic: SyntheticConfig = SyntheticConfig()
 
     @model_validator(mode="after")
@@ -43,7 +55,7 @@ class CorpusConfig(Section):
             if self.kind == "synthetic" and (given := getattr(self, key)) is not None:
                 raise ValueError(
                     f"corpus.{key}={given} is given, but corpus.kind is synthetic, the default, which reads no files: "
-                    "say what lies there, --set corpus.kind=uni_sign (or csl_news, pose, openpose, npz)"
+                    "say what lies there, --set corpus.kind=uni_sign (or csl_news, pose, openpose, npz, json)"
                 )
         if self.stored_frames is not None and self.stored_frames < self.max_frames:
             raise ValueError(f"stored_frames={self.stored_frames} is less than max_frames={self.max_frames}")

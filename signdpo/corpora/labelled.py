@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from signdpo.corpora.splits import HELD_OUT, hold_out
 from signdpo.skeleton.clip import BadClipError, Clip
 from signdpo.skeleton.people import People
 from signdpo.storage.files import absolute, join
+
+LARGEST_SHARE: Final = 2.0  # pixels never end here, and shares of the picture hardly lead farther out of it
 
 
 class LabelledSource(ABC):
@@ -123,3 +125,16 @@ def frames_of(stretch: tuple[int, int] | None, num_frames: int) -> range:
     if not 0 < last - first <= MAX_CLIP_FRAMES:
         raise BadClipError(f"the clip has {last - first} frames, expected 1 to {MAX_CLIP_FRAMES}")
     return range(first, last)
+
+
+def scale_notes(points: np.ndarray, shares: str, halves: str) -> Iterator[str]:
+    """What is assumed of coordinates that are no pixels.
+
+    Args:
+        points: `(sightings, joints, 3)` x, y and confidence.
+        shares: what they are if none is negative.
+        halves: what they are if some are.
+    """
+    positions = points[points[..., 2] > 0, :2]
+    if positions.size and np.abs(positions).max() <= LARGEST_SHARE:
+        yield f"coordinates are {halves if positions.min() < 0 else shares}, which was taken to be as wide as high"

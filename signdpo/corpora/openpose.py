@@ -11,7 +11,7 @@ from typing import Any, Final
 import fsspec
 import numpy as np
 
-from signdpo.corpora.labelled import LabelledSource, frames_of
+from signdpo.corpora.labelled import LabelledSource, frames_of, scale_notes
 from signdpo.corpora.labels import SPELLINGS
 from signdpo.corpora.source import MAX_CLIP_BYTES, MAX_CLIP_FRAMES
 from signdpo.foreign.files import parse_json, read_file, refuse_instead_of_data
@@ -36,8 +36,11 @@ SINCE_1_2: Final = "_2d"
 # The body of `--model_pose COCO`, the usual one of format 1.0, among the points of BODY_25, which has the middle of the
 # hips and the feet besides.
 COCO_18: Final = (*range(8), *range(9, 19))
-# Pixels never end here, and shares of the picture (`--keypoint_scale` 3 and 4) hardly lead farther out of it.
-LARGEST_SHARE: Final = 2.0
+# What coordinates are that are no pixels.
+SCALES: Final = (
+    "shares of the picture (OpenPose's keypoint_scale=3)",
+    "halves of the picture, -1 to 1 (OpenPose's keypoint_scale=4)",
+)
 NAMED_KEYS: Final = 3
 FEWEST_OF_A_STEP: Final = 3  # files: of two the gap between them may as well be a loss
 
@@ -87,7 +90,7 @@ class OpenPoseSource(LabelledSource):
         counts = [len(there) for there in people[1:]]
         points = np.concatenate(people)  # (sightings, 137, 3)
         sightings = np.repeat(np.array(wanted, dtype=np.int64) - frames.start, counts)
-        notes = (*_gap_notes(len(wanted), len(frames), step), *_scale_notes(points))
+        notes = (*_gap_notes(len(wanted), len(frames), step), *scale_notes(points, *SCALES))
         return People(to_layout(points, OPENPOSE_137), sightings, len(frames), notes)
 
 
@@ -130,14 +133,6 @@ def _gap_notes(found: int, frames: int, step: int) -> Iterator[str]:
         yield f"{frames - found} of {frames} frames have no file, and became frames without anyone"
     if step > 1:
         yield f"frames are numbered in steps of {step}, and taken as following each other"
-
-
-def _scale_notes(points: np.ndarray) -> Iterator[str]:
-    """What is assumed of coordinates `(sightings, 137, 3)` that are no pixels."""
-    positions = points[points[..., 2] > 0, :2]
-    if positions.size and np.abs(positions).max() <= LARGEST_SHARE:
-        scale, what = (4, "halves of the picture, -1 to 1") if positions.min() < 0 else (3, "shares of the picture")
-        yield f"coordinates are {what} (OpenPose's keypoint_scale={scale}), which was taken to be as wide as high"
 
 
 def _contents(uri: str, files: list[tuple[str, int]]) -> Iterable[bytes | Exception]:

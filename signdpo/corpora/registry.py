@@ -15,6 +15,7 @@ KINDS: Final[dict[str, str]] = {
     "pose": "signdpo.corpora.pose_file:PoseFileSource",
     "openpose": "signdpo.corpora.openpose:OpenPoseSource",
     "npz": "signdpo.corpora.npz:NpzSource",
+    "json": "signdpo.corpora.json_landmarks:JsonSource",
 }
 
 

@@ -184,6 +184,25 @@ NOSE_TIP_FROM_CONTOURS: Final[dict[str, float]] = {
 _MESH: Final = "FACE_LANDMARKS"
 
 
+# MediaPipe Holistic's landmarks without names: how many points each part has, fewest and most. Of a body the 33 may end
+# before the legs, and a face has no irises unless they were asked for.
+MEDIAPIPE_PARTS: Final[dict[str, tuple[int, int]]] = {
+    "body": (17, 33),
+    "left_hand": (21, 21),
+    "right_hand": (21, 21),
+    "face": (468, 478),
+}
+# Those parts one after the other, each with its most points.
+MEDIAPIPE_POINTS: Final = JointMap(
+    (
+        *(0, 7, 8, *range(11, 17)),
+        *range(33, 54),
+        *range(54, 75),
+        *(75 + int(vertex) for vertex in _FACE_MESH),
+    )
+)
+
+
 def map_by_name(components: Sequence[tuple[str, Sequence[str]]]) -> JointMap:
     """The map from a layout that names its joints, such as the header of a `.pose` file; parts of it may be missing.
 

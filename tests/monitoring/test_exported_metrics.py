@@ -65,6 +65,7 @@ class Scraper:
             thread.join()
 
 
+@pytest.mark.long
 def test_every_metric_of_the_board_is_exported(small_run: SmallRun, tmp_path: Path) -> None:
     assert {name.removeprefix("ray_") for name in NEEDS_A_GPU} <= set(METRICS_GAUGES)
     named = {name for query in queries_of(load_board()) for name in metrics_in(query)} - NEEDS_A_GPU

@@ -58,7 +58,7 @@ def preferences(small_run: SmallRun) -> dict[tuple[int, str], dict[str, Any]]:
     return generate(small_run, actors=1, batch_size=16)
 
 
-@pytest.mark.parametrize(("actors", "batch_size"), [(3, 16), (1, 9)])
+@pytest.mark.parametrize(("actors", "batch_size"), [(3, 16), pytest.param(1, 9, marks=pytest.mark.long)])
 def test_same_negatives_for_any_number_of_actors_and_any_batch_size(
     small_run: SmallRun, preferences: dict[tuple[int, str], dict[str, Any]], actors: int, batch_size: int
 ) -> None:

@@ -116,6 +116,7 @@ def test_another_version_looks_elsewhere_and_version_zero_is_the_reference(small
         generator.follow(4, model.state_dict())
 
 
+@pytest.mark.long
 def test_a_run_with_the_current_policy_reports_the_lag_of_its_rows(small_run: SmallRun, tmp_path: Path) -> None:
     rows = align_again(small_run, tmp_path / "run", "negatives.policy=current", "negatives.refresh_every=2")
     assert [row["step"] for row in rows] == list(range(1, 11))

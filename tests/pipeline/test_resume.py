@@ -96,6 +96,7 @@ def test_two_workers_of_which_either_dies(small_run: SmallRun, tmp_path: Path, m
     assert {row["rank"] for row in ledger} == {0, 1}
 
 
+@pytest.mark.long
 def test_a_training_goes_on_with_another_number_of_workers_and_of_checkpoints(
     small_run: SmallRun, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_training_goes_on_with_another_number_of_workers_and_of_checkpoints(
     assert [row["step"] for row in metrics_of(directory, "align")] == list(range(1, 11))
 
 
+@pytest.mark.long
 def test_a_damaged_newest_checkpoint_is_skipped_for_the_one_before(small_run: SmallRun, tmp_path: Path) -> None:
     directory = shutil.copytree(small_run.directory, tmp_path / "run")
     (directory / "align" / "stage.json").unlink()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from support.mediapipe import HAND, POSE
 
 from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.formats import (
     ABSENT,
     BY_NUM_JOINTS,
+    MEDIAPIPE_PARTS,
+    MEDIAPIPE_POINTS,
     NOSE_TIP_FROM_CONTOURS,
     OPENPOSE_137,
     JointMap,
@@ -20,19 +23,6 @@ from signdpo.skeleton.layout import COCO_WHOLEBODY_133, NUM_JOINTS, PARTS
 FACE_ROOT = 68
 IDENTITY = BY_NUM_JOINTS[NUM_JOINTS]
 
-HAND = (
-    *("WRIST", "THUMB_CMC", "THUMB_MCP", "THUMB_IP", "THUMB_TIP"),
-    *("INDEX_FINGER_MCP", "INDEX_FINGER_PIP", "INDEX_FINGER_DIP", "INDEX_FINGER_TIP"),
-    *("MIDDLE_FINGER_MCP", "MIDDLE_FINGER_PIP", "MIDDLE_FINGER_DIP", "MIDDLE_FINGER_TIP"),
-    *("RING_FINGER_MCP", "RING_FINGER_PIP", "RING_FINGER_DIP", "RING_FINGER_TIP"),
-    *("PINKY_MCP", "PINKY_PIP", "PINKY_DIP", "PINKY_TIP"),
-)
-# MediaPipe's PoseLandmark, in order, as far as the wrists.
-POSE = (
-    *("NOSE", "LEFT_EYE_INNER", "LEFT_EYE", "LEFT_EYE_OUTER", "RIGHT_EYE_INNER", "RIGHT_EYE", "RIGHT_EYE_OUTER"),
-    *("LEFT_EAR", "RIGHT_EAR", "MOUTH_LEFT", "MOUTH_RIGHT", "LEFT_SHOULDER", "RIGHT_SHOULDER"),
-    *("LEFT_ELBOW", "RIGHT_ELBOW", "LEFT_WRIST", "RIGHT_WRIST"),
-)
 WHOLE_HOLISTIC = (
     ("POSE_LANDMARKS", POSE),
     ("FACE_LANDMARKS", tuple(map(str, range(468)))),
@@ -66,6 +56,17 @@ def seen(**positions: tuple[float, float, float]) -> np.ndarray:
     for name, values in positions.items():
         keypoints[0, int(name[1:])] = values
     return keypoints
+
+
+def test_mediapipe_s_landmarks_have_the_places_of_their_names() -> None:
+    names = {
+        "POSE_LANDMARKS": [*POSE, *(f"leg {point}" for point in range(len(POSE), 33))],
+        "LEFT_HAND_LANDMARKS": HAND,
+        "RIGHT_HAND_LANDMARKS": HAND,
+        "FACE_LANDMARKS": list(map(str, range(478))),
+    }
+    assert [len(points) for points in names.values()] == [most for _, most in MEDIAPIPE_PARTS.values()]
+    assert map_by_name(list(names.items())) == MEDIAPIPE_POINTS
 
 
 def test_openpose_joints_are_those_of_its_documentation() -> None:

@@ -76,6 +76,29 @@ def openpose(frame: Sequence[Somebody]) -> str:
     return json.dumps({"version": 1.3, "people": people})
 
 
+def mmpose(frames: Frames) -> bytes:
+    """As MMPose writes its predictions of a video."""
+    info = [
+        {
+            "frame_id": number,
+            "instances": [
+                {"keypoints": joints[:, :2].tolist(), "keypoint_scores": joints[:, 2].tolist()}
+                for joints in (one.joints(133) for one in frame)
+            ],
+        }
+        for number, frame in enumerate(frames, start=1)
+    ]
+    return json.dumps({"meta_info": {"num_keypoints": 133}, "instance_info": info}).encode()
+
+
+MMPOSE = {
+    "frames": "instance_info",
+    "people": "instances",
+    "joints": "keypoints",
+    "confidence": "keypoint_scores",
+}
+
+
 def _write(root: Path, files: dict[str, bytes | str]) -> None:
     for name, content in files.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
@@ -108,6 +131,7 @@ WRITERS: dict[str, Callable[[Path, Frames], None]] = {
     "openpose": _table(
         lambda frames: {f"a/a_{number:03d}_keypoints.json": openpose(frame) for number, frame in enumerate(frames)}
     ),
+    "json": _table(lambda frames: {"a.json": mmpose(frames)}),
     "pose 0.0": _table(lambda frames: {"a.pose": pose(frames, 0)}),
     "pose 0.1": _table(lambda frames: {"a.pose": pose(frames, 0.1)}),
     "pose 0.2": _table(lambda frames: {"a.pose": pose(frames, 0.2)}),
@@ -117,4 +141,6 @@ WRITERS: dict[str, Callable[[Path, Frames], None]] = {
 def write_crowd(kind: str, root: Path, frames: Frames, **corpus: Any) -> Source:
     """A corpus of one training clip with these people, opened."""
     WRITERS[kind](root, frames)
+    if kind == "json":
+        corpus["landmarks"] = MMPOSE
     return open_source(CorpusConfig(kind=kind.partition(" ")[0], root=str(root), **corpus))

@@ -83,6 +83,14 @@ def openpose_frame(seed: int = 1) -> bytes:
     return json.dumps({"version": 1.3, "people": [person]}).encode()
 
 
+def landmarks_of(seed: int = 1) -> bytes:
+    """A frame of MediaPipe's landmarks."""
+    counts = {"pose": 25, "left_hand": 21, "right_hand": 21, "face": 478}
+    generator = np.random.default_rng(seed)
+    frame = {f"{part}_landmarks": generator.uniform(0, 99, (n, 2)).round(1).tolist() for part, n in counts.items()}
+    return json.dumps(frame).encode()
+
+
 def npz_clip(save: Callable[..., None], **arrays: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     save(buffer, **arrays)
@@ -120,6 +128,8 @@ SPECIMENS: dict[str, Specimen] = {
         ("how2sign_realigned_train.csv", _HOW2SIGN),
         {"a/x_001_keypoints.json": openpose_frame(2)},
     ),
+    "json": _labelled("json", ("a.json", b'{"keypoints": [%s, {}, %s]}' % (landmarks_of(1), landmarks_of(2)))),
+    "json, lines": _labelled("json", ("a.jsonl", landmarks_of(1) + b"\n" + landmarks_of(2) + b"\n")),
     "npz": _labelled("npz", ("a.npz", _STORED), ("labels.jsonl", _JSONL)),
     "npz, compressed": _labelled("npz", ("a.npz", _DEFLATED), ("labels.tsv", _TABLE.replace(b",", b"\t"))),
 }

@@ -27,6 +27,7 @@ ROWS = 20  # of damaged labels that are read
 LIMITS = {
     "signdpo.corpora.uni_sign": ("MAX_LABELS_BYTES",),
     "signdpo.corpora.csl_news": ("MAX_LABELS_BYTES",),
+    "signdpo.corpora.json_landmarks": ("MAX_JSON_BYTES", "MAX_LINE_BYTES"),
     "signdpo.foreign.tables": ("MAX_TABLE_BYTES", "MAX_LINES"),
     **{f"signdpo.corpora.{module}": ("MAX_CLIP_BYTES",) for module in ("pose_pickle", "pose_file", "openpose", "npz")},
 }

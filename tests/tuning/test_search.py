@@ -122,6 +122,7 @@ def test_best_yaml_is_the_run_that_the_best_trial_was(searched: tuple[Path, list
     assert (directory / "search.png").read_bytes().startswith(b"\x89PNG")
 
 
+@pytest.mark.long
 def test_the_same_command_goes_on_with_what_failed_and_another_is_refused(
     searched: tuple[Path, list[TrialResult], str],
 ) -> None:
