@@ -15,7 +15,7 @@ from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
 from signdpo.skeleton.normalisation import CONFIDENCE_THRESHOLD
 
-PersonChoice = Literal["only", "largest", "most_confident", "first"]
+PersonChoice = Literal["only", "largest", "most_confident", "tracked", "first"]
 
 MAX_PEOPLE: Final = 100  # in a frame, whom an estimator may have believed to see
 # Of the signer's, what somebody else has who may be the signer instead.
@@ -46,8 +46,8 @@ class People:
         Args:
             choice: `only`: whoever is seen most, where everybody else is small (less than half of the signer's size),
                 faint (mean confidence not above 0.3) or short-lived (in less than a quarter as many frames);
-                `largest` or `most_confident`: who is so, summed over the frames of the clip; `first`: in each frame
-                whom the file lists first.
+                `largest` or `most_confident`: who is so, summed over the frames of the clip; `tracked`: who is seen in
+                most frames, however large or sure; `first`: in each frame whom the file lists first.
 
         Returns:
             `(num_frames, 69, 3)` float32, zeros in frames without the signer; and the notes, with a sentence for each
@@ -87,8 +87,13 @@ def _chosen(keypoints: np.ndarray, frames: np.ndarray, choice: PersonChoice) -> 
     estimated = (keypoints[..., 2] > 0).any(axis=0)  # a source without hands or face says nothing of theirs
     confidences = np.clip(np.nan_to_num(keypoints[:, estimated, 2]), 0, 1).mean(axis=1)  # (sightings,)
     sizes = boxes[:, 2]
-    weights = {"only": sizes * confidences, "largest": sizes, "most_confident": confidences}[choice]
-    signer = int(np.bincount(person, weights).argmax())
+    weights = {
+        "only": sizes * confidences,
+        "largest": sizes,
+        "most_confident": confidences,
+        "tracked": np.ones(len(person)),
+    }
+    signer = int(np.bincount(person, weights[choice]).argmax())
     sightings = np.flatnonzero(person == signer)
     if choice != "only":
         return sightings, (f"someone else was left out: corpus.person={choice}",)
@@ -107,7 +112,7 @@ def _chosen(keypoints: np.ndarray, frames: np.ndarray, choice: PersonChoice) -> 
         else:
             raise BadClipError(
                 f"two people may be the signer: one is in {len(sightings)} frames, the other in {len(theirs)}, at "
-                f"{size:.0%} of the size; say whom to keep with corpus.person=largest, most_confident or first"
+                f"{size:.0%} of the size; say whom to keep with corpus.person=largest, most_confident, tracked or first"
             )
     return sightings, tuple(sorted(notes))
 

@@ -63,6 +63,15 @@ def test_the_configuration_says_whom_to_keep(kind: str, tmp_path: Path, person: 
 
 
 @every_format
+def test_who_is_seen_in_most_frames_is_kept_however_small_and_faint(kind: str, tmp_path: Path) -> None:
+    seldom = Somebody(400, size=300, confidence=0.9)
+    frames = [[seldom, SIGNER], [seldom, SIGNER], [SIGNER], [SIGNER, seldom], [SIGNER]]
+    for choice, expected in (("tracked", 100), ("largest", 400)):
+        clip = read(kind, tmp_path / choice, frames, person=choice)
+        assert {place for place in places(clip) if place is not None} == {expected}
+
+
+@every_format
 def test_a_frame_without_anyone_is_a_hole(kind: str, tmp_path: Path) -> None:
     clip = read(kind, tmp_path, [[], [SIGNER], [], [SIGNER, GHOST], []])
     assert places(clip) == [None, 100, None, 100, None]

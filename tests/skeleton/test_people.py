@@ -102,5 +102,5 @@ def test_numbers_that_are_none_do_not_hurt_the_choice(number: float) -> None:
     broken[:, 0] = number
     keypoints, _ = people(*[[sighting(0), broken]] * 3).signer("first")
     assert np.isfinite(keypoints).all()
-    for choice in ("largest", "most_confident"):
+    for choice in ("largest", "most_confident", "tracked"):
         people(*[[sighting(0), broken]] * 3).signer(choice)
