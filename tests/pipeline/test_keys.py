@@ -110,6 +110,8 @@ def changed(config: Config, key: str) -> Config:
         other = VALUES[key]
     elif isinstance(value, bool):
         other = not value
+    elif key.startswith("corpus.landmarks."):
+        other = "another.name"
     elif ".augmentation." in key:
         other = 0.1
     elif key.startswith(("negatives.operations.", "negatives.strength.", "negatives.perturber.mining.")):
