@@ -16,16 +16,18 @@ from rich.console import Console
 from support.trained import Trained
 from transformers.modeling_outputs import BaseModelOutput
 
-from signdpo.config import CorpusConfig
+from signdpo.config import ConfigError, CorpusConfig
 from signdpo.corpora.ingest import make_shard
 from signdpo.corpora.planning import Shard
 from signdpo.corpora.registry import open_source
 from signdpo.data.clips import read_parquet, shard_uri
 from signdpo.evaluation.systems import column_of
 from signdpo.evaluation.translation import Translator
+from signdpo.inference.pipeline import TranslationPipeline
 from signdpo.inference.settings import config_of, length_penalty_of
 from signdpo.models.batch import pad_clips
 from signdpo.models.policy import Policy
+from signdpo.skeleton.clip import BadClipError
 from signdpo.skeleton.normalisation import normalise
 
 Job = Callable[..., tuple[int, str, str]]
@@ -56,6 +58,22 @@ def test_sentences_are_the_evaluations(trained: Trained, translate: Job, tmp_pat
         assert {line["id"]: line["sentence"] for line in lines} == expected
     alone = {name: translate(tmp_path / "clips" / f"{name}.npz")[1].strip() for name in list(expected)[:3]}
     assert alone == {name: expected[name] for name in alone}
+
+
+def test_a_pipeline_of_a_few_lines_says_the_same(trained: Trained, tmp_path: Path) -> None:
+    clips = trained.write(tmp_path / "clips")
+    expected, translate = evaluated(trained, clips), TranslationPipeline(trained.policy)
+    shutil.rmtree(clips / "stored")
+    found = translate(str(clips), kind="npz")
+    assert {each.clip: each.sentence for each in found} == expected
+    assert all(each.logp < 0 for each in found)
+    (alone,) = translate(str(clips / f"{found[0].clip}.npz"))
+    assert alone.sentence == found[0].sentence
+    (tmp_path / "me.npz").write_bytes(b"")
+    with pytest.raises(BadClipError, match=r"me\.npz: .*an empty file"):
+        translate(str(clips), str(tmp_path / "me.npz"))
+    with pytest.raises(ConfigError, match="there is no policy here"):
+        TranslationPipeline(str(tmp_path))
 
 
 def test_log_probabilities_are_the_policys(trained: Trained, translate: Job, tmp_path: Path) -> None:

@@ -108,6 +108,7 @@ def test_scores_and_report_are_written(small_run: SmallRun) -> None:
     lines = (small_run.directory / "translation" / "test.aligned.txt").read_text().splitlines()
     assert len(lines) == 12
     assert "<svg" in (small_run.directory / "report.html").read_text()
+    assert "## Scores on test" in (small_run.directory / "align" / "policy" / "README.md").read_text()
     assert "paired bootstrap" in small_run.printed
 
 

@@ -12,11 +12,13 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+import yaml
 from support.report import logged_rows, negative_example
 
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.report.gallery import gallery, write_gallery
 from signdpo.report.html import ReportData, SplitScores, TranslationExample, render
+from signdpo.report.model_card import model_card
 from signdpo.report.scores import NO_CONTROL
 
 SCORES = {
@@ -105,6 +107,21 @@ def test_the_page_is_well_formed_and_fetches_nothing(page: str) -> None:
     assert set(re.findall(r'(?<!xmlns=")(?<!xmlns:xlink=")https?://[^"\s<]+', page)) <= {"http://www.w3.org/2000/svg"}
     assert "<script" not in page
     assert not re.search(r"url\((?!#)|@import|<link|<img", page)
+
+
+def test_the_card_of_a_policy_says_what_it_is_worth_beside_its_control() -> None:
+    text = model_card(full_report(), language="de")
+    header = yaml.safe_load(text.split("---")[1])
+    assert header["language"] == ["de"]
+    assert header["pipeline_tag"] == "translation"
+    assert "| aligned | 22.40 | 45.00 | 40.00 | 86.0 % |" in text
+    assert "aligned - control: BLEU-4 -1.10 (-0.20 to +1.90), p = 0.012; pairs: words" in text
+    assert "## Scores on dev, 60 clips, which chose the checkpoint" in text
+    assert "- clips: 480 train" in text
+    assert "the chosen text became less likely" in text
+    assert NO_CONTROL not in text
+    alone = dataclasses.replace(full_report(), splits=[SplitScores("test", 60, {"aligned": SCORES})])
+    assert NO_CONTROL in model_card(alone, language="en")
 
 
 def test_every_text_is_escaped() -> None:

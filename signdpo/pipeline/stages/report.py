@@ -28,6 +28,7 @@ from signdpo.training.step_metrics import read_metrics
 if TYPE_CHECKING:  # brings matplotlib
     from signdpo.report.html import SplitScores, TranslationExample
 
+CARD = "README.md"  # as the Hugging Face Hub wants it called
 PICTURED_CLIPS = 3
 LISTED_TRANSLATIONS = 12
 TOLD_TRANSLATIONS = 3
@@ -46,7 +47,7 @@ class ReportOutputs(StageOutputs):
 
 
 class Report(Stage[ReportOutputs]):
-    """Writes `report.html`."""
+    """Writes `report.html`, and the card of the aligned policy."""
 
     name = "report"
     outputs = ReportOutputs
@@ -64,6 +65,7 @@ class Report(Stage[ReportOutputs]):
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> ReportOutputs:
         from signdpo.pipeline.negative_examples import negative_examples
         from signdpo.report.html import ReportData, render
+        from signdpo.report.model_card import model_card
 
         translations = examples(context, LISTED_TRANSLATIONS)
         alignment = read_metrics(context.path(Align.name, "metrics.jsonl"))
@@ -85,6 +87,8 @@ class Report(Stage[ReportOutputs]):
             warnings=[warning] if warning else [],
         )
         write_text(context.path("report.html"), render(data))
+        card = model_card(data, language=context.config.corpus.language)
+        write_text(context.path(Align.name, "policy", CARD), card)
         told = [{"reference": each.reference, **each.hypotheses} for each in translations[:TOLD_TRANSLATIONS]]
         return ReportOutputs(examples=told, warning=warning)
 
