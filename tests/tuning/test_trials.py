@@ -275,7 +275,7 @@ def test_another_search_in_the_same_directory_is_refused_with_what_differs(tmp_p
     (tmp_path / RECORD).write_text(record_of(context.config, search))
     check_record(context, search)
     check_record(context_of(tmp_path, **{"resources.num_cpus": 64}), search.model_copy(update={"concurrent": 2}))
-    with pytest.raises(ConfigError, match=r"another search: dpo\.epochs \(there 4, here 5\); set them back"):
+    with pytest.raises(ConfigError, match=r"another search: dpo\.epochs \(there 8, here 5\); set them back"):
         check_record(context_of(tmp_path, **{"dpo.epochs": 5}), search)
     other = search.model_copy(update={"space": RANGES | {"dpo.beta": Range(loguniform=(0.1, 3))}})
     with pytest.raises(ConfigError, match=r"search\.space\.dpo\.beta\.loguniform \(there \[0\.1, 10\.0\], here"):
