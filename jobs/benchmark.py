@@ -2,6 +2,7 @@
 
 python jobs/benchmark.py preprocess
 python jobs/benchmark.py ingest --clips 2000 --json ingest.json
+python jobs/benchmark.py rows
 python jobs/benchmark.py search
 python jobs/benchmark.py policy --config jobs/configs/how2sign.yaml --batch-sizes 16 32 64
 """

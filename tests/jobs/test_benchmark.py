@@ -13,7 +13,11 @@ benchmark = load_job("benchmark").main
 
 @pytest.mark.parametrize(
     ("name", "figures"),
-    [("preprocess", {"ratio", "largest difference"}), ("ingest", {"reading, clips/s", "reading and storing, clips/s"})],
+    [
+        ("preprocess", {"ratio", "largest difference"}),
+        ("ingest", {"reading, clips/s", "reading and storing, clips/s"}),
+        ("rows", {"ratio of seconds", "views, MiB"}),
+    ],
 )
 def test_a_benchmark_prints_and_writes_its_figures(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, figures: set[str]
