@@ -25,7 +25,7 @@ from rich.text import Text
 from signdpo.cluster.placement import Demand
 from signdpo.config import Config, ConfigError, flat
 from signdpo.run_context import RunContext
-from signdpo.storage.files import FileInfo, exists, join, list_files, list_folder, read_json, write_json
+from signdpo.storage.files import CARD, FileInfo, exists, join, list_files, list_folder, read_json, write_json
 
 MANIFEST = "stage.json"
 FORMAT = 3  # of manifests and of what stages leave in their folders
@@ -169,11 +169,11 @@ def settings_of(config: Config, keys: Iterable[str]) -> dict[str, Any]:
 
 
 def file_stamps(places: Iterable[str]) -> dict[str, Any]:
-    """Size and stamp of every file in folders, and of single files, by place; a name of the hub has none."""
+    """Size and stamp of every file in folders but their cards, and of single files; a name of the hub has none."""
     found: dict[str, FileInfo] = {}
     for place in places:
         inside = list_folder(place)
-        found |= {join(place, name): info for name, info in inside.items()}
+        found |= {join(place, name): info for name, info in inside.items() if name != CARD}
         if not inside:
             parent, _, name = place.rpartition("/")
             found |= dict.fromkeys([place], info) if (info := list_files(parent or ".", [name]).get(name)) else {}

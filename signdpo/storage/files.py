@@ -12,11 +12,13 @@ import uuid
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import fsspec
 
 from signdpo.storage.retries import retried
+
+CARD: Final = "README.md"  # of a model or a data set, as the Hugging Face Hub calls it: for people, and decides nothing
 
 
 def is_local(uri: str) -> bool:
@@ -191,9 +193,9 @@ def remove_file(uri: str) -> None:
 
 
 def hash_folder(uri: str) -> str:
-    """A short hash over the names and bytes of all files in a folder."""
+    """A short hash over the names and bytes of all files in a folder but its card."""
     folder, digest = Path(fetch_folder(uri)), hashlib.sha256()
-    for file in sorted(path for path in folder.rglob("*") if path.is_file()):
+    for file in sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / CARD):
         digest.update(file.relative_to(folder).as_posix().encode())
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()[:16]

@@ -256,5 +256,7 @@ def test_a_replaced_model_of_the_perturber_is_another(tmp_path: Any) -> None:
     config = load_config(None, [f"negatives.perturber.path={tmp_path}"])
     before = Perturber().inputs(config, results()).key
     assert Perturber().inputs(config, results()).key == before
+    (tmp_path / "README.md").write_text("the card of the model, written by a report or by hand, makes it no other")
+    assert Perturber().inputs(config, results()).key == before
     (tmp_path / "model.safetensors").write_text("{...}")
     assert Perturber().inputs(config, results()).key != before

@@ -5,7 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from signdpo.storage.files import fetch_folder, put_folder, read_bytes, read_json, read_text, write_json, write_text
+from signdpo.storage.files import (
+    CARD,
+    fetch_folder,
+    hash_folder,
+    put_folder,
+    read_bytes,
+    read_json,
+    read_text,
+    write_json,
+    write_text,
+)
 
 
 def test_writing_replaces_the_old_file_whole(tmp_path: Path) -> None:
@@ -46,3 +56,13 @@ def test_a_folder_that_changed_is_fetched_anew(tmp_path: Path, monkeypatch: pyte
     put_folder(tmp_path / "policy", "memory://run/policy")
     second = fetch_folder("memory://run/policy")
     assert [Path(folder, "weights").read_text() for folder in (first, second)] == ["first", "other"]
+
+
+def test_the_card_of_a_model_is_no_part_of_its_hash(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "weights").write_text("1")
+    before = hash_folder(str(tmp_path))
+    (tmp_path / CARD).write_text("written later, or by hand")
+    assert hash_folder(str(tmp_path)) == before
+    (tmp_path / "inner" / CARD).write_text("no card: it lies deeper")
+    assert hash_folder(str(tmp_path)) != before

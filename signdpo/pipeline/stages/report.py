@@ -22,13 +22,12 @@ from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.pipeline.stages.translation import Translation, read_split
 from signdpo.report.scores import SPLITS
 from signdpo.run_context import RunContext
-from signdpo.storage.files import write_text
+from signdpo.storage.files import CARD, write_text
 from signdpo.training.step_metrics import read_metrics
 
 if TYPE_CHECKING:  # brings matplotlib
     from signdpo.report.html import SplitScores, TranslationExample
 
-CARD = "README.md"  # as the Hugging Face Hub wants it called
 PICTURED_CLIPS = 3
 LISTED_TRANSLATIONS = 12
 TOLD_TRANSLATIONS = 3
