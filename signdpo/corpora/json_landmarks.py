@@ -47,19 +47,17 @@ class JsonSource(LabelledSource):
 
     def keypoints(self, uri: str, stretch: tuple[int, int] | None) -> People:
         """All people in the file, in its unit."""
-        in_lines = uri.lower().endswith(LINES)
-        listed = _lines(uri) if in_lines else _listed(parse_json(read_file(uri, MAX_JSON_BYTES)), self.landmarks)
-        frames = frames_of(stretch, len(listed))
+        frames = _in_lines(uri, stretch) if uri.lower().endswith(LINES) else _in_file(uri, self.landmarks, stretch)
         points, sightings = [], []
-        for place in frames:
+        for place, frame in enumerate(frames):
             try:
-                there = [_points(person, self.landmarks) for person in _people(listed[place], self.landmarks)]
+                there = [_points(person, self.landmarks) for person in _people(frame, self.landmarks)]
             except BadClipError as error:
-                raise BadClipError(f"frame {place}: {error}") from error
+                raise BadClipError(f"frame {place + (stretch[0] if stretch else 0)}: {error}") from error
             points += there
-            sightings += [place - frames.start] * len(there)
+            sightings += [place] * len(there)
         if not points:
-            raise BadClipError(_nobody(listed, self.landmarks))
+            raise BadClipError(_nobody(frames, self.landmarks))
         counts = {len(person) for person in points}
         if len(counts) > 1:
             raise BadClipError(f"frames have {' and '.join(map(str, sorted(counts)))} joints")
@@ -74,18 +72,32 @@ class JsonSource(LabelledSource):
             yield from (place.replace(self.ending, ending) for ending in LINES)
 
 
-def _lines(uri: str) -> Frames:
-    """The frames of a file with one in each line."""
-    frames: list[Any] = []
+def _in_lines(uri: str, stretch: tuple[int, int] | None) -> Frames:
+    """The frames of a stretch of a file with one in each line; what comes after it is not read."""
+    first, last = stretch or (0, MAX_CLIP_FRAMES + 1)
+    wanted: list[bytes] = []
+    count = size = 0
     with open_file(uri) as file:
-        while line := file.readline(MAX_LINE_BYTES + 1):
+        while count < last and (line := file.readline(MAX_LINE_BYTES + 1)):
             if len(line) > MAX_LINE_BYTES:
-                raise BadClipError(f"line {len(frames) + 1} is longer than {MAX_LINE_BYTES} bytes")
-            if len(frames) == MAX_CLIP_FRAMES:
-                raise BadClipError(f"there are more than {MAX_CLIP_FRAMES} lines")
-            if line.strip():
-                frames.append(parse_json(line))
-    return frames
+                raise BadClipError(f"the line of frame {count} is longer than {MAX_LINE_BYTES} bytes")
+            if not line.strip():
+                continue
+            if count >= first:
+                size += len(line)
+                wanted.append(line)
+            if size > MAX_JSON_BYTES:
+                raise BadClipError(f"the clip takes more than {MAX_JSON_BYTES / 1024**2:.0f} MiB of the file")
+            count += 1
+    frames_of(stretch, count)
+    return [parse_json(line) for line in wanted]
+
+
+def _in_file(uri: str, landmarks: LandmarksConfig, stretch: tuple[int, int] | None) -> Frames:
+    """The frames of a stretch of a file that is one value of JSON."""
+    listed = _listed(parse_json(read_file(uri, MAX_JSON_BYTES)), landmarks)
+    frames = frames_of(stretch, len(listed))
+    return listed[frames.start : frames.stop]
 
 
 def _listed(content: Any, landmarks: LandmarksConfig) -> Frames:

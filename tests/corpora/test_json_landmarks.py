@@ -12,6 +12,7 @@ import pytest
 from support.mediapipe import HAND, POSE
 
 from signdpo.config import ConfigError, CorpusConfig, load_config
+from signdpo.corpora import json_landmarks
 from signdpo.corpora.json_landmarks import JsonSource
 from signdpo.corpora.pose_file import PoseFileSource
 from signdpo.skeleton.clip import BadClipError, Clip
@@ -88,6 +89,27 @@ def test_a_file_may_be_a_video_of_which_labels_name_a_stretch(tmp_path: Path) ->
     table = "id,text,split,file,start,end\nb,word,train,a.mp4,1,3\n"
     clip = read(tmp_path, {"keypoints": [frame(at) for at in range(5)]}, table=table)
     assert clip.keypoints[:, 0, 1].tolist() == [1, 2]
+
+
+def test_of_lines_only_those_of_the_clip_are_parsed_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["no JSON", *(json.dumps(frame(at)) for at in (1, 2)), "nor this"]
+    table = "id,text,split,file,start,end\nb,word,train,a.jsonl,1,3\n"
+    content = "\n".join([*lines, "x" * 2_000_000])
+    assert read(tmp_path, content, "a.jsonl", table=table).keypoints[:, 0, 1].tolist() == [1, 2]
+    with pytest.raises(BadClipError, match="start 1 and end 3 do not lie in the 2 frames"):
+        read(tmp_path, "\n".join(lines[:2]), "a.jsonl", table=table)
+    (tmp_path / "a.json").unlink(missing_ok=True)
+    with pytest.raises(BadClipError, match="the line of frame 4 is longer than"):
+        read(tmp_path, content, "a.jsonl")
+    monkeypatch.setattr(json_landmarks, "MAX_JSON_BYTES", len(lines[1]))
+    with pytest.raises(BadClipError, match="the clip takes more than 0 MiB of the file"):
+        read(tmp_path, content, "a.jsonl", table=table)
+
+
+def test_an_error_names_the_frame_of_the_file(tmp_path: Path) -> None:
+    table = "id,text,split,file,start,end\nb,word,train,a.json,1,3\n"
+    with pytest.raises(BadClipError, match="frame 2: it is a int"):
+        read(tmp_path, {"keypoints": [frame(), frame(), 5]}, table=table)
 
 
 def test_a_confidence_is_a_place_or_a_name_of_a_point(tmp_path: Path) -> None:
