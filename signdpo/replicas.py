@@ -16,7 +16,7 @@ from rich.text import Text
 
 from signdpo.config import Config, ConfigError, lay_over
 from signdpo.data.clips import read_clips
-from signdpo.evaluation.replicates import Replicates, show_rows, to_markdown
+from signdpo.evaluation.replicates import Replicates, show_rows
 from signdpo.evaluation.significance import Measurement, Measurements
 from signdpo.evaluation.systems import comparisons_of, protocol_of
 from signdpo.evaluation.training_sentences import TrainingSentences
@@ -28,6 +28,7 @@ from signdpo.pipeline.stages.clips import Clips
 from signdpo.pipeline.stages.negatives import Negatives
 from signdpo.pipeline.stages.report import Report
 from signdpo.pipeline.stages.translation import read_split
+from signdpo.report.markdown import to_markdown
 from signdpo.report.scores import SPLITS
 from signdpo.run_context import RunContext, Upstream
 from signdpo.storage.files import absolute, join, write_text

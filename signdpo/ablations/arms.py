@@ -8,9 +8,10 @@ from typing import Any, Final, Literal
 
 from signdpo.config import Config, ConfigError, DpoConfig
 from signdpo.config.base import did_you_mean
-from signdpo.evaluation.replicates import Replicates, describe, to_markdown
+from signdpo.evaluation.replicates import Replicates, describe
 from signdpo.evaluation.systems import ALIGNED, BASELINE, CONTROL, name_of
 from signdpo.levels import LEVELS, SKELETON_LEVELS
+from signdpo.report.markdown import to_markdown
 from signdpo.report.scores import SCORES
 
 ALL: Final = "all"

@@ -68,10 +68,10 @@ def write_parquet(uri: str, table: pa.Table) -> None:
 
 
 @retried
-def read_parquet(uri: str, schema: pa.Schema | None = None) -> pa.Table:
-    """Read one Parquet file."""
+def read_parquet(uri: str, schema: pa.Schema | None = None, columns: Sequence[str] | None = None) -> pa.Table:
+    """Read one Parquet file, or some columns of it."""
     filesystem, path = fsspec.core.url_to_fs(uri)
-    return pq.read_table(path, filesystem=filesystem, schema=schema)
+    return pq.read_table(path, filesystem=filesystem, schema=schema, columns=None if columns is None else list(columns))
 
 
 def shard_files(directory: str, split: str) -> list[str]:

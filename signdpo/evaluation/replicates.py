@@ -125,12 +125,6 @@ def _heading(name: str) -> str:
     return SCORES[name].title + (", %" if SCORES[name].percent else "")
 
 
-def to_markdown(rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown; the first row has the headings."""
-    lines = [f"| {' | '.join(row)} |" for row in rows]
-    return "\n".join([lines[0], f"|{' --- |' * len(rows[0])}", *lines[1:]]) + "\n"
-
-
 def show_rows(console: Console, rows: Sequence[Sequence[str]], *, words: int) -> None:
     """A table on the console; the first `words` columns are words, the others numbers."""
     table = Table(box=SIMPLE_HEAD)

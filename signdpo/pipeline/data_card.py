@@ -10,7 +10,6 @@ from typing import Any, Final
 
 import numpy as np
 import pyarrow as pa
-import yaml
 from rich.console import Console
 
 from signdpo.config import Config, lay_over
@@ -25,11 +24,11 @@ from signdpo.pipeline.stages import stages_of
 from signdpo.pipeline.stages.clips import Clips
 from signdpo.pipeline.stages.negatives import Negatives, cache_folder
 from signdpo.pipeline.stages.pretrain import Pretrain
+from signdpo.report.markdown import to_card, to_markdown
 from signdpo.run_context import RunContext
 from signdpo.skeleton.layout import LAYOUT_VERSION, PARTS
-from signdpo.storage.files import absolute, exists, join, read_json, write_text
+from signdpo.storage.files import CARD, absolute, exists, join, read_json, write_text
 
-CARD: Final = "README.md"
 COUNTED: Final = ("id", "epoch", "valid", "reference_margins")
 SAID: Final = {"skeleton": "another clip", "sentence": "another sentence", "both": "a clip and sentence of other signs"}
 ABOUT: Final[Mapping[str, str]] = {
@@ -96,7 +95,7 @@ def read_counts(folder: str) -> pa.Table:
     """The columns of all rows that a card counts."""
     files = [join(folder, name) for name in read_json(join(folder, MANIFEST))["parts"]]
     with ThreadPoolExecutor(8) as pool:
-        return pa.concat_tables(pool.map(lambda file: read_parquet(file).select(COUNTED), files))
+        return pa.concat_tables(pool.map(lambda file: read_parquet(file, columns=COUNTED), files))
 
 
 def card(config: Config, rows: pa.Table, facts: Mapping[str, str], *, licence: str) -> str:
@@ -117,42 +116,37 @@ def card(config: Config, rows: pa.Table, facts: Mapping[str, str], *, licence: s
         "configs": [{"config_name": "default", "data_files": "*.parquet"}],
     }
     clips, epochs = len(set(rows["id"].to_pylist())), len(set(rows["epoch"].to_pylist()))
-    lines = [
-        f"---\n{yaml.safe_dump(header, sort_keys=False, allow_unicode=True)}---",
+    columns = [(f"`{field.name}`", str(field.type), ABOUT[field.name]) for field in PREFERENCE_SCHEMA]
+    paragraphs = [
         "# Preference pairs for sign language translation",
         f"{len(rows)} rows: {clips} training clips, each in {epochs} epochs with other negatives. A row is a clip of "
         "2-D keypoints with its sentence, and what is preferred less. Made by SignDPO, guided by the attention of the "
         "policy (arXiv 2604.18034).",
         '```python\nfrom datasets import load_dataset\nload_dataset("parquet", data_files="*.parquet")\n```',
         "## Pairs",
-        *_pairs(config, rows),
+        _pairs(config, rows),
         "## Columns",
-        "| column | type | |\n| --- | --- | --- |\n"
-        + "\n".join(f"| `{field.name}` | {field.type} | {ABOUT[field.name]} |" for field in PREFERENCE_SCHEMA),
+        to_markdown([("column", "type", ""), *columns]),
         f"Keypoints are flat lists of float16 in the layout `{LAYOUT_VERSION}` of 69 joints (body, hands, face), "
         "centred and scaled by part; `log r` is the log-probability of a sentence given a clip under the reference "
         f"policy, in nats. The order of the levels is {', '.join(LEVELS)}.",
         "## Where they come from",
         "\n".join(f"- {name}: {fact}" for name, fact in facts.items()),
         f"- licence of the corpus: {licence}. The rows hold its clips and sentences, so it holds for them, too.",
-        f"<details><summary>Configuration</summary>\n\n```yaml\n{config.to_yaml()}```\n\n</details>",
     ]
-    return "\n\n".join(lines) + "\n"
+    return to_card(header, paragraphs, config.to_yaml())
 
 
-def _pairs(config: Config, rows: pa.Table) -> list[str]:
+def _pairs(config: Config, rows: pa.Table) -> str:
     """A table of the levels that were made: how many pairs they have, and how hard they are."""
     valid = np.array(rows["valid"].to_pylist(), dtype=bool).reshape(-1, len(LEVELS))
     margins = np.array(rows["reference_margins"].to_pylist(), dtype=float).reshape(-1, len(LEVELS))
-    table = [
-        "| level | preferred less is | pairs | of the rows | margin, quartiles in nats |",
-        "| --- | --- | --- | --- | --- |",
-    ]
+    table = [("level", "preferred less is", "pairs", "of the rows", "margin, quartiles in nats")]
     for place, level in enumerate(LEVELS):
         if level not in config.made_levels:
             continue
         kept = margins[valid[:, place], place]
         spread = " / ".join(f"{value:.2f}" for value in np.quantile(kept, (0.25, 0.5, 0.75))) if len(kept) else ""
         share = f"{100 * valid[:, place].mean():.1f} %"
-        table.append(f"| `{level}` | {SAID[BY_NAME[level].perturbs]} | {len(kept)} | {share} | {spread} |")
-    return ["\n".join(table)]
+        table.append((f"`{level}`", SAID[BY_NAME[level].perturbs], str(len(kept)), share, spread))
+    return to_markdown(table)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-import yaml
-
 from signdpo.report.html import ReportData, SplitScores
+from signdpo.report.markdown import to_card, to_markdown
 from signdpo.report.scores import NO_CONTROL, SCORES, p_value
 
 SHOWN: Final = ("bleu4", "chrf", "rouge_l", "content_precision", "content_recall", "pairs_words")
@@ -38,8 +37,7 @@ def model_card(data: ReportData, *, language: str) -> str:
         "tags": ["sign-language-translation", "pose", "dpo", "signdpo"],
         "inference": False,
     }
-    lines = [
-        f"---\n{yaml.safe_dump(header, sort_keys=False)}---",
+    paragraphs = [
         "# A sign language translator, aligned by SignDPO",
         "From a clip of 2-D keypoints (69 joints of body, hands and face) to a sentence. Trained by maximum "
         "likelihood, then by Direct Preference Optimisation (arXiv 2604.18034).",
@@ -52,9 +50,8 @@ def model_card(data: ReportData, *, language: str) -> str:
         "## Data and training",
         "\n".join(f"- {name}: {fact}" for name, fact in data.facts.items()),
         *[part for split in data.splits for part in _scores(split)],
-        f"<details><summary>Configuration</summary>\n\n```yaml\n{data.config}```\n\n</details>",
     ]
-    return "\n\n".join(lines) + "\n"
+    return to_card(header, paragraphs, data.config)
 
 
 def _scores(split: SplitScores) -> list[str]:
@@ -65,7 +62,7 @@ def _scores(split: SplitScores) -> list[str]:
         ["", *(SCORES[name].title for name in shown)],
         *([system, *(SCORES[name].write(scores[name]) for name in shown)] for system, scores in split.systems.items()),
     ]
-    parts = [f"## Scores on {split.split}, {split.sentences} clips{chose}", _markdown(table)]
+    parts = [f"## Scores on {split.split}, {split.sentences} clips{chose}", to_markdown(table)]
     if split.headline is None:
         return [*parts, NO_CONTROL]
     name, tests = split.headline
@@ -77,8 +74,3 @@ def _scores(split: SplitScores) -> list[str]:
 def _difference(name: str, test: Mapping[str, Any]) -> str:
     delta, low, high = (SCORES[name].points(test[key]) for key in ("delta", "confidence_low", "confidence_high"))
     return f"{delta:+.2f} ({low:+.2f} to {high:+.2f}), {p_value(test['p_value'])}"
-
-
-def _markdown(table: list[list[str]]) -> str:
-    rows = [f"| {' | '.join(row)} |" for row in table]
-    return "\n".join([rows[0], f"|{' --- |' * len(table[0])}", *rows[1:]])

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from signdpo.evaluation.replicates import Replicates, to_markdown
+from signdpo.evaluation.replicates import Replicates
 from signdpo.evaluation.significance import Measurement, Measurements, compare
 
 
@@ -45,7 +45,3 @@ def test_seeds_that_only_one_of_two_systems_has_are_left_out_and_one_seed_has_no
     assert found.comparison["aligned - control"]["bleu4"].by_seed == (pytest.approx(2),)
     assert list(found.comparison) == ["aligned - control"]
     assert (found.mean("aligned", "bleu4"), found.mean("failed", "bleu4")) == ("24.00", "-")
-
-
-def test_a_table_in_markdown() -> None:
-    assert to_markdown([["a", "b"], ["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"

@@ -18,6 +18,7 @@ from support.report import logged_rows, negative_example
 from signdpo.levels import SKELETON_LEVELS
 from signdpo.report.gallery import gallery, write_gallery
 from signdpo.report.html import ReportData, SplitScores, TranslationExample, render
+from signdpo.report.markdown import to_markdown
 from signdpo.report.model_card import model_card
 from signdpo.report.scores import NO_CONTROL
 
@@ -107,6 +108,10 @@ def test_the_page_is_well_formed_and_fetches_nothing(page: str) -> None:
     assert set(re.findall(r'(?<!xmlns=")(?<!xmlns:xlink=")https?://[^"\s<]+', page)) <= {"http://www.w3.org/2000/svg"}
     assert "<script" not in page
     assert not re.search(r"url\((?!#)|@import|<link|<img", page)
+
+
+def test_a_table_in_markdown() -> None:
+    assert to_markdown([["a", "b"], ["1", "2"]]) == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
 
 
 def test_the_card_of_a_policy_says_what_it_is_worth_beside_its_control() -> None:
