@@ -15,10 +15,9 @@ from signdpo.counterfactuals.language import BEGIN, END, Language, keys_of
 from signdpo.counterfactuals.segments import Segment
 from signdpo.counterfactuals.splice import splice
 from signdpo.data.clips import read_clips, read_parquet
-from signdpo.data.rows import rows_of
+from signdpo.data.rows import keypoints_of, rows_of
 from signdpo.levels import COUNTERFACTUAL
 from signdpo.seeding import derive_seed
-from signdpo.skeleton.layout import CHANNELS, NUM_JOINTS
 from signdpo.storage.files import join
 from signdpo.text.units import folded, join_units, split_units
 
@@ -81,8 +80,7 @@ class CounterfactualMaker:
             self.segments_of[row["id"]].append(found)
             places[keys].add(place)
             if len(row["keypoints"]):
-                frames = np.array(row["keypoints"], dtype=np.float32).reshape(-1, NUM_JOINTS, CHANNELS)
-                self.donors[keys].append((row["units"], frames))
+                self.donors[keys].append((row["units"], keypoints_of(row["keypoints"])))
                 known[place].add(keys)
         # What stands between the same neighbours may stand for each other.
         self.replacements = {

@@ -13,7 +13,6 @@ from signdpo.inference.decoding import Decoding
 from signdpo.inference.reading import read_rows
 from signdpo.inference.translator import ClipTranslator, TranslatorArguments
 from signdpo.skeleton.clip import BadClipError
-from signdpo.storage.files import absolute
 
 
 @dataclass(frozen=True)
@@ -45,15 +44,8 @@ class TranslationPipeline:
     def __init__(self, policy: str, overrides: Iterable[str] = ()) -> None:
         self.config = settings.config_of(policy, None, overrides)
         penalty = settings.length_penalty_of(policy, self.config, Console(stderr=True))
-        self.translator = ClipTranslator(
-            TranslatorArguments(
-                policy=absolute(policy),
-                decoding=Decoding(generation=self.config.evaluation.generation(penalty)),
-                use_gpu=self.config.resources.use_gpu,
-                batch_size=self.config.evaluation.batch_size,
-                max_tokens=self.config.policy.max_text_tokens,
-            )
-        )
+        decoding = Decoding(generation=self.config.evaluation.generation(penalty))
+        self.translator = ClipTranslator(TranslatorArguments.of(self.config, policy, decoding))
 
     def __call__(self, *inputs: str, kind: str | None = None) -> list[Translation]:
         """The translation of every clip that these files and folders hold, in their order.

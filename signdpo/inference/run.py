@@ -11,7 +11,7 @@ from rich.console import Console
 from signdpo.config import Config, ConfigError
 from signdpo.inference.clip_files import NAMES_SHOWN, ClipFile, find_clips, with_ids
 from signdpo.inference.output import QUARANTINE, Output, Scored, Text, writer_of
-from signdpo.storage.files import absolute, fetch_folder, hash_folder
+from signdpo.storage.files import fetch_folder, hash_folder
 from signdpo.text.printable import printable
 
 if TYPE_CHECKING:  # brings torch
@@ -85,14 +85,7 @@ def _translated(
     from signdpo.inference.translator import TranslatorArguments  # brings torch
 
     config = request.config
-    arguments = TranslatorArguments(
-        policy=absolute(request.policy),
-        decoding=request.decoding,
-        use_gpu=config.resources.use_gpu,
-        batch_size=config.evaluation.batch_size,
-        max_tokens=config.policy.max_text_tokens,
-        attention=None if request.attention is None else absolute(request.attention),
-    )
+    arguments = TranslatorArguments.of(config, request.policy, request.decoding, request.attention)
     if not files:
         return
     if len(files) <= MOST_IN_PROCESS:

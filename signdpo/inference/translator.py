@@ -10,13 +10,14 @@ from typing import Any, Final
 import numpy as np
 import torch
 
+from signdpo.config import Config
 from signdpo.counterfactuals.segments import token_places
 from signdpo.data.rows import clips_of
 from signdpo.inference.decoding import Decoding, Hypothesis, decode_clips
 from signdpo.models.batch import pad_clips, tokenize
 from signdpo.models.policy import Policy
 from signdpo.report.attention import attention_figure
-from signdpo.storage.files import fetch_folder, join, write_bytes
+from signdpo.storage.files import absolute, fetch_folder, join, write_bytes
 from signdpo.storage.names import file_stem
 from signdpo.text.units import split_units
 
@@ -42,6 +43,18 @@ class TranslatorArguments:
     batch_size: int
     max_tokens: int
     attention: str | None = None
+
+    @classmethod
+    def of(cls, config: Config, policy: str, decoding: Decoding, attention: str | None = None) -> TranslatorArguments:
+        """Those of a configuration."""
+        return cls(
+            policy=absolute(policy),
+            decoding=decoding,
+            use_gpu=config.resources.use_gpu,
+            batch_size=config.evaluation.batch_size,
+            max_tokens=config.policy.max_text_tokens,
+            attention=None if attention is None else absolute(attention),
+        )
 
 
 class ClipTranslator:
