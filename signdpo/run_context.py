@@ -63,6 +63,11 @@ class RunContext:
         return self.path("clips")
 
     @property
+    def language_model(self) -> str:
+        """The language model that has read text, where there is one."""
+        return self.path("language", "model")
+
+    @property
     def baseline(self) -> str:
         """The MLE policy, which is also the frozen reference."""
         return self.path("pretrain", "policy")

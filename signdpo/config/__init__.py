@@ -20,7 +20,14 @@ from signdpo.config.negatives import (
     PerturberConfig,
     SalienceConfig,
 )
-from signdpo.config.policy import EncoderConfig, LanguageModelConfig, PolicyConfig, PretrainConfig, StGcnConfig
+from signdpo.config.policy import (
+    EncoderConfig,
+    LanguageModelConfig,
+    PolicyConfig,
+    PretrainConfig,
+    StGcnConfig,
+    TextPretrainConfig,
+)
 from signdpo.config.resources import ResourcesConfig
 from signdpo.config.tracking import TrackingConfig
 from signdpo.config.tree import Config
@@ -48,6 +55,7 @@ __all__ = [
     "Section",
     "StGcnConfig",
     "SyntheticConfig",
+    "TextPretrainConfig",
     "TrackingConfig",
     "did_you_mean",
     "flat",

@@ -10,6 +10,8 @@ from pydantic import Field, SerializeAsAny, field_validator, model_validator
 from signdpo.config.augmentation import AugmentationConfig
 from signdpo.config.base import Count, NonNegative, Positive, Precision, Section, Share
 
+GRAMMAR = "grammar"  # as `pretrain_text`: sentences of the embedded language
+
 
 class EncoderConfig(Section):
     kind: str
@@ -36,12 +38,31 @@ class OtherEncoderConfig(EncoderConfig, extra="allow"):
     """Keys of another kind of encoder, as given: `signdpo.models.encoders.base` checks them before a run."""
 
 
+class TextPretrainConfig(Section):
+    epochs: Count = 10
+    batch_size: Count = 64
+    lr: Positive = 2e-3
+    warmup_steps: int = Field(default=100, ge=0)
+    clip_grad_norm: Positive = 1.0
+
+
 class LanguageModelConfig(Section):
     path: str | None = None
+    pretrain_text: str | None = None
+    pretrain: TextPretrainConfig = TextPretrainConfig()
     d_model: Count = 128
     d_ff: Count = 384
     layers: Count = 2
     heads: Count = 4
+
+    @model_validator(mode="after")
+    def _a_pretrained_one_has_read(self) -> LanguageModelConfig:
+        if self.path is not None and self.pretrain_text is not None:
+            raise ValueError(
+                f"pretrain_text={self.pretrain_text} is for a model from scratch, and path={self.path} names one that "
+                "has been trained on text: leave one of them out"
+            )
+        return self
 
 
 class PolicyConfig(Section):

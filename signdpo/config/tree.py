@@ -13,7 +13,7 @@ from signdpo.config.corpus import CorpusConfig
 from signdpo.config.dpo import DpoConfig
 from signdpo.config.evaluation import EvaluationConfig
 from signdpo.config.negatives import NegativesConfig
-from signdpo.config.policy import PolicyConfig, PretrainConfig
+from signdpo.config.policy import GRAMMAR, PolicyConfig, PretrainConfig
 from signdpo.config.resources import ResourcesConfig
 from signdpo.config.tracking import TrackingConfig
 from signdpo.levels import LEVELS
@@ -39,6 +39,21 @@ class Config(Section):
             raise ValueError(
                 f"negatives.perturber.held_out_share={self.negatives.perturber.held_out_share} leaves clips out of "
                 "pre-training, and with policy.init there is none: set it to 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _text_is_read_by_what_is_trained(self) -> Config:
+        text = self.policy.language_model.pretrain_text
+        if text is not None and self.policy.init is not None:
+            raise ValueError(
+                f"policy.language_model.pretrain_text={text} is read before pre-training, and with policy.init there "
+                "is none: set it to null"
+            )
+        if text == GRAMMAR and self.corpus.kind != "synthetic":
+            raise ValueError(
+                f"policy.language_model.pretrain_text={text} is the language of corpus.kind=synthetic, not of "
+                f"{self.corpus.kind}: name a text file, a sentence a line"
             )
         return self
 

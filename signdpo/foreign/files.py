@@ -19,6 +19,7 @@ from signdpo.storage.files import SpecialFileError, is_local, open_local, read_b
 
 HEAD_BYTES: Final = 1024  # that tell what a file is
 
+_UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 _AGAIN: Final = "fetch it again"
 # What the beginning of a file looks like, in lower case and without white space before it -> what the file is.
 _INSTEAD_OF_DATA: Final = {
@@ -58,6 +59,33 @@ def read_file(uri: str, limit: int) -> bytes:
     if len(content) > limit:
         raise BadClipError(f"the file is larger than {limit / 1024**2:.0f} MiB")
     return content
+
+
+def read_text(uri: str, limit: int, *, lines: int) -> str:
+    """A whole file of text in UTF-8, with or without a byte order mark, or in UTF-16 with one.
+
+    Args:
+        uri: local path or any fsspec URI.
+        limit: on its size in bytes.
+        lines: limit on their number.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        BadClipError: as `read_file` does, with the file, or the line that is not of this encoding.
+    """
+    try:
+        content = read_file(uri, limit)
+    except BadClipError as error:
+        raise BadClipError(f"{uri}: {error}") from error
+    if content.count(b"\n") > lines:
+        raise BadClipError(f"{uri} has more than {lines} lines")
+    try:
+        return content.decode("utf-16" if content.startswith(_UTF_16_MARKS) else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise BadClipError(
+            f"{uri}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
+        ) from error
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from signdpo.foreign.files import read_file
+from signdpo.foreign.files import read_text
 from signdpo.skeleton.clip import BadClipError
 
 ENDINGS: Final = ("tsv", "csv", "jsonl")
@@ -18,7 +18,6 @@ MAX_TABLE_BYTES: Final = 1024**3
 MAX_LINES: Final = 5_000_000  # a row of a few bytes becomes an object of hundreds
 MAX_COLUMNS: Final = 1000
 MAX_LINES_OF_A_ROW: Final = 100
-UTF_16_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
 
 
 @dataclass(frozen=True)
@@ -63,19 +62,7 @@ def read_table(uri: str) -> Table:
     ending = uri.rpartition(".")[2].lower()
     if ending not in ENDINGS:
         raise BadClipError(f"{uri} is no table: its name must end in .{', .'.join(ENDINGS)}")
-    try:
-        content = read_file(uri, MAX_TABLE_BYTES)
-    except BadClipError as error:
-        raise BadClipError(f"{uri}: {error}") from error
-    if content.count(b"\n") > MAX_LINES:
-        raise BadClipError(f"{uri} has more than {MAX_LINES} lines")
-    try:
-        text = content.decode("utf-16" if content.startswith(UTF_16_MARKS) else "utf-8-sig")
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise BadClipError(
-            f"{uri}, line {line}: byte 0x{content[error.start]:02x} is not UTF-8; save the file as UTF-8"
-        ) from error
+    text = read_text(uri, MAX_TABLE_BYTES, lines=MAX_LINES)
     if ending == "jsonl":
         return _json_table(uri, text)
     first = text.partition("\n")[0]

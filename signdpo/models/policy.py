@@ -115,12 +115,13 @@ def hash_weights(model: torch.nn.Module) -> str:
     return digest.hexdigest()[:16]
 
 
-def build_policy(config: Config, texts: Sequence[str]) -> Policy:
+def build_policy(config: Config, texts: Sequence[str], language_model: str | None = None) -> Policy:
     """A new policy: the one `policy.init` names, a folder or `uni_sign:` and a checkpoint, else with a fresh encoder.
 
     Args:
         config: the run's configuration.
         texts: the training sentences, for the offline tokenizer.
+        language_model: folder of one and its tokenizer, in place of `policy.language_model.path`.
 
     Raises:
         ConfigError: if what the configuration names is not there or does not fit.
@@ -129,15 +130,14 @@ def build_policy(config: Config, texts: Sequence[str]) -> Policy:
         named = uni_sign_of(config)
         return Policy.load(fetch_folder(config.policy.init)) if named is None else Policy.from_uni_sign(*named)
     torch.manual_seed(config.seed)
-    settings = config.policy.language_model
-    language_model = None
-    if settings.path is not None:
-        tokenizer = load_pretrained(AutoTokenizer, settings.path)
-        language_model = load_pretrained(AutoModelForSeq2SeqLM, settings.path)
-        text_config = language_model.config
+    path, pretrained = language_model or config.policy.language_model.path, None
+    if path is not None:
+        tokenizer = load_pretrained(AutoTokenizer, path)
+        pretrained = load_pretrained(AutoModelForSeq2SeqLM, path)
+        text_config = pretrained.config
     else:
         tokenizer = train_tokenizer(texts, vocab_size=config.policy.vocab_size)
-        text_config = fresh_t5(settings, vocab_size=len(tokenizer), dropout=config.pretrain.dropout)
+        text_config = fresh_t5(config.policy.language_model, vocab_size=len(tokenizer), dropout=config.pretrain.dropout)
     prompt_ids = tokenizer(config.policy.prompt, add_special_tokens=False)["input_ids"] if config.policy.prompt else []
     model = SignTranslator(
         SignTranslatorConfig(
@@ -146,7 +146,7 @@ def build_policy(config: Config, texts: Sequence[str]) -> Policy:
             prompt_ids=prompt_ids,
             language=config.corpus.language,
         ),
-        language_model,
+        pretrained,
     )
     model.language_model.generation_config = GenerationConfig(
         num_beams=config.evaluation.num_beams,

@@ -34,6 +34,12 @@ def mle_worker(given: dict[str, Any]) -> None:
     train_mle(given["settings"], given["run"])
 
 
+def language_worker(given: dict[str, Any]) -> None:
+    from signdpo.training.language import train_language
+
+    train_language(given["settings"], given["run"])
+
+
 def perturber_worker(given: dict[str, Any]) -> None:
     from signdpo.training.perturber import train_perturber
 

@@ -10,10 +10,12 @@ from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import begin_ray, check_demands, joined_cluster
 from signdpo.cluster.storage_check import check_storage
 from signdpo.config import Config, ConfigError
+from signdpo.corpora.plain_text import read_sentences
 from signdpo.data.cache import check_cache
 from signdpo.monitoring.following import check_tracking
 from signdpo.pipeline.stage import Stage, read_manifest
 from signdpo.pipeline.stages import stages_of
+from signdpo.pipeline.stages.language import Language
 from signdpo.pipeline.stages.perturber import Perturber, read_pairs
 from signdpo.run_context import RunContext
 from signdpo.storage.files import is_local
@@ -48,6 +50,8 @@ def check_config(config: Config) -> None:
             "what control=steps trains)"
         )
     check_policy(config)
+    if Language().is_wanted(config):
+        read_sentences(config)
     if config.negatives.perturber.kind == "pairs" and Perturber().is_wanted(config):
         read_pairs(config.negatives.perturber)
     check_cache(config)

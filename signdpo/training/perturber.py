@@ -8,13 +8,12 @@ import pyarrow.parquet as pq
 import ray.train.torch
 import torch
 
-from signdpo.dpo.objective import Objective
 from signdpo.models.policy import Policy
 from signdpo.negatives.sentence.perturber_batches import epochs_of, new_perturber, perturber_batches
 from signdpo.storage.files import fetch_folder
+from signdpo.training.lessons import learn
 from signdpo.training.plan import PerturberSettings, WorkerRun
 from signdpo.training.state import new_state
-from signdpo.training.workers import rank_and_world
 
 
 def train_perturber(settings: PerturberSettings, run: WorkerRun) -> None:
@@ -37,24 +36,10 @@ def train_perturber(settings: PerturberSettings, run: WorkerRun) -> None:
     torch.manual_seed(config.seed)  # of the dropout of a pretrained one; a new one seeds its weights itself
     perturber = new_perturber(choices, tokenizer, texts, max_tokens=limit, seed=config.seed)
     perturber.model.to(device)
-    rank, world = rank_and_world()
     epochs = [
         perturber_batches(epoch, failures, texts, choices, seed=config.seed) for epoch in range(epochs_of(choices))
     ]
     state = new_state(perturber, choices, run)
     wrapped = replace(perturber, model=ray.train.torch.prepare_model(perturber.model))
     perturber.model.train()
-    done = 0
-    for epoch, lessons in enumerate(epochs):
-        done += len(lessons)
-        if done <= state.step:
-            continue
-        for sources, targets in lessons:
-            loss = wrapped.loss(sources[rank::world], targets[rank::world])
-            objective = Objective({"nll": loss}, {"nll": 1.0}, {}, {})
-            metrics = state.update(objective, targets[rank::world], clip_grad_norm=1.0) | {"epoch": epoch}
-            if "fault" in metrics:
-                state.report(metrics, checkpoint=False)
-            if state.has_failed:
-                return
-        state.report(metrics, checkpoint=True)
+    learn(epochs, wrapped.loss, state)

@@ -50,6 +50,19 @@ class MleSettings:
 
 
 @dataclass(frozen=True)
+class LanguageSettings:
+    """Settings of what a language model learns from text.
+
+    Args:
+        initial: folder of the untrained model and its tokenizer.
+        text: folder of `sentences.parquet` (`text`).
+    """
+
+    initial: str
+    text: str
+
+
+@dataclass(frozen=True)
 class PerturberSettings:
     """Settings of the perturber's fine-tuning.
 
@@ -85,7 +98,7 @@ class DpoSettings:
     weights: Any = None
 
 
-Settings = MleSettings | PerturberSettings | DpoSettings
+Settings = MleSettings | LanguageSettings | PerturberSettings | DpoSettings
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ import torch
 from torch import nn
 from transformers import get_cosine_schedule_with_warmup
 
-from signdpo.config import DpoConfig, PerturberConfig, PretrainConfig
+from signdpo.config import DpoConfig, PerturberConfig, PretrainConfig, TextPretrainConfig
 from signdpo.dpo.objective import Objective
 from signdpo.totals import Total, means
 from signdpo.training.checkpoint import (
@@ -39,7 +39,7 @@ NAMED = 5  # of what is not finite in a step
 
 
 class Trainable(Protocol):
-    """What a checkpoint holds beside the optimiser: a policy or a language perturber."""
+    """What a checkpoint holds beside the optimiser: a policy, a language model or a language perturber."""
 
     @property
     def model(self) -> Any:
@@ -55,7 +55,7 @@ class TrainingState:
     There is no gradient scaler to keep: training is in float32, or in bfloat16 autocast, whose range needs none.
 
     Args:
-        saved: what a checkpoint's folder holds beside the optimiser: a policy or a language perturber.
+        saved: what a checkpoint's folder holds beside the optimiser: a policy, a language model or a perturber.
         optimizer: over the model's parameters.
         scheduler: learning rate, one step a batch.
         metrics: what was reported of each step.
@@ -218,7 +218,9 @@ class TrainingState:
             torch.cuda.set_rng_state(random["cuda"], device)
 
 
-def new_state(saved: Trainable, choices: PretrainConfig | DpoConfig | PerturberConfig, run: WorkerRun) -> TrainingState:
+def new_state(
+    saved: Trainable, choices: PretrainConfig | TextPretrainConfig | DpoConfig | PerturberConfig, run: WorkerRun
+) -> TrainingState:
     """AdamW with linear warm-up and cosine decay, resumed from the newest checkpoint where there is one.
 
     Args:

@@ -14,6 +14,7 @@ from signdpo.pipeline.stages import DECIDE_NOTHING, STAGES, stages_of
 from signdpo.pipeline.stages.align import Align, AlignOutputs
 from signdpo.pipeline.stages.clips import Clips, ClipsOutputs
 from signdpo.pipeline.stages.control import Control, ControlOutputs
+from signdpo.pipeline.stages.language import Language, LanguageOutputs
 from signdpo.pipeline.stages.negatives import Negatives, NegativesOutputs
 from signdpo.pipeline.stages.perturber import Perturber, PerturberOutputs
 from signdpo.pipeline.stages.pretrain import Pretrain, PretrainOutputs
@@ -41,6 +42,7 @@ VALUES: dict[str, Any] = {
     "policy.encoder.temporal_strides": [2, 2],
     "policy.init": "/policies/a",
     "policy.language_model.path": "/models/b",
+    "policy.language_model.pretrain_text": "/texts/a.txt",
     "policy.prompt": "Translate: ",
     "pretrain.dropout": 0.2,
     "pretrain.frame_sampling": "random",
@@ -125,6 +127,7 @@ def results(policy_hash: str = "p") -> Results:
     """Outputs of the stages, as if all were done."""
     done = Results()
     done.add(Clips(), ClipsOutputs(content_hash="c", clips={}, quarantined=0, reasons=[]))
+    done.add(Language(), LanguageOutputs(sentences=3, content_hash="l"))
     done.add(Pretrain(), PretrainOutputs(policy_hash=policy_hash))
     done.add(Control(), ControlOutputs(policy_hash="o", step=1))
     done.add(Perturber(), PerturberOutputs(pairs=9, content_hash="w"))
@@ -172,11 +175,15 @@ SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a s
         ([], "dpo.lr", 0.5, {"control", "align"}),
         ([], "dpo.seed", 5, {"control", *ALIGNED}),
         ([], "dpo.seed", 1, set()),  # what `seed` is
-        (["dpo.seed=1"], "seed", 5, {"pretrain", "perturber", "segments", "evaluation"}),
+        (["dpo.seed=1"], "seed", 5, {"language", "pretrain", "perturber", "segments", "evaluation"}),
         ([], "dpo.checkpoint_every", 5, {"control", "align"}),
         ([], "dpo.augmentation.rotation", 5.0, {"control", "align"}),
         ([], "pretrain.augmentation.mirror", 0.5, {"pretrain"}),
         (["policy.init=/x"], "pretrain.augmentation.mirror", 0.5, set()),
+        ([], "policy.language_model.pretrain.epochs", 3, {"language"}),
+        ([], "policy.language_model.d_model", 64, {"language", "pretrain"}),
+        (["policy.language_model.pretrain_text=grammar"], "corpus.synthetic.seed", 3, {"clips", "language"}),
+        (["policy.language_model.pretrain_text=/texts/a.txt"], "corpus.synthetic.seed", 3, {"clips"}),
         ([], "evaluation.bootstrap_samples", 9, {"evaluation"}),
         ([], "evaluation.tokenize", "intl", {*SCORED, "evaluation"}),
         ([], "corpus.language", "de", {"clips", *SCORED, "evaluation"}),
@@ -202,7 +209,7 @@ SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a s
             ["policy.init=/x"],
             "policy.max_text_tokens",
             9,
-            {"perturber", "control", "segments", *ALIGNED, "translation"},
+            {"language", "perturber", "control", "segments", *ALIGNED, "translation"},
         ),
         (["policy.init=/x"], "policy.encoder.joint_dim", 9, set()),
         (

@@ -7,9 +7,8 @@ annotation.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import torch
 from transformers import (
@@ -28,12 +27,12 @@ from signdpo.config import ConfigError, PerturberConfig
 from signdpo.models.batch import tokenize
 from signdpo.models.hub import load_pretrained
 from signdpo.models.language_model import IGNORED
+from signdpo.models.text_to_text import TextToText
 from signdpo.negatives.sentence.continuations import ContinuationPerturber
 from signdpo.negatives.sentence.edits import EditPerturber
 from signdpo.negatives.sentence.pairs import GivenSentences
 from signdpo.negatives.sentence.rules import RulePerturber
 from signdpo.negatives.sentence.sampling import EXTRA_TOKENS, sample_sentences
-from signdpo.totals import Total
 
 PATH_KEY = "negatives.perturber.path"
 
@@ -45,13 +44,8 @@ class Perturber(Protocol):
         """Candidates for each reference; row `i` depends on `references[i]` and `seeds[i]` alone."""
 
 
-@dataclass(frozen=True)
-class LanguagePerturber:
+class LanguagePerturber(TextToText):
     """An encoder-decoder and its tokenizer: the policy's for a model from scratch, its own for a pretrained one."""
-
-    model: Any  # of transformers, for text-to-text generation
-    tokenizer: PreTrainedTokenizerBase
-    max_tokens: int = 64
 
     @classmethod
     def fresh(
@@ -73,19 +67,6 @@ class LanguagePerturber:
             decoder_start_token_id=tokenizer.pad_token_id,
         )
         return cls(T5ForConditionalGeneration(settings), tokenizer, max_tokens)
-
-    def save(self, folder: str | Path) -> None:
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-    def loss(self, sources: Sequence[str], targets: Sequence[str]) -> Total:
-        """Cross-entropy of the target tokens."""
-        ids = tokenize(self.tokenizer, sources, max_tokens=self.max_tokens).to(self.model.device)
-        labels = tokenize(self.tokenizer, targets, max_tokens=self.max_tokens).to(self.model.device)
-        mask = ids != IGNORED
-        inputs = ids.masked_fill(~mask, self.tokenizer.pad_token_id)
-        count = int((labels != IGNORED).sum())
-        return Total(count * self.model(input_ids=inputs, attention_mask=mask.long(), labels=labels).loss, count)
 
     def propose(self, references: Sequence[str], seeds: Sequence[int], *, candidates: int) -> list[list[str]]:
         """Sample candidate sentences for each reference; row `i` depends on `references[i]` and `seeds[i]` alone."""

@@ -10,6 +10,7 @@ from signdpo.pipeline.stages.align import Align
 from signdpo.pipeline.stages.clips import Clips
 from signdpo.pipeline.stages.control import Control
 from signdpo.pipeline.stages.evaluation import Evaluation
+from signdpo.pipeline.stages.language import Language
 from signdpo.pipeline.stages.negatives import Negatives
 from signdpo.pipeline.stages.perturber import Perturber
 from signdpo.pipeline.stages.pretrain import Pretrain
@@ -19,6 +20,7 @@ from signdpo.pipeline.stages.translation import Translation
 
 STAGES: Final[tuple[type[Stage[Any]], ...]] = (
     Clips,
+    Language,
     Pretrain,
     Control,
     Perturber,

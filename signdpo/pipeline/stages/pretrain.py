@@ -18,6 +18,7 @@ from signdpo.data.stream import ClipStore
 from signdpo.pipeline.actors import mle_worker
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs, file_stamps
 from signdpo.pipeline.stages.clips import Clips
+from signdpo.pipeline.stages.language import SHAPE, Language
 from signdpo.run_context import RunContext
 from signdpo.storage.files import fetch_folder, put_folder
 from signdpo.training.fit import fit, keep_best
@@ -42,7 +43,7 @@ class Pretrain(Stage[PretrainOutputs]):
 
     name = "pretrain"
     outputs = PretrainOutputs
-    builds_on = (Clips,)
+    builds_on = (Clips, Language)
     shared = True
 
     def purpose(self, config: Config) -> str:
@@ -55,7 +56,8 @@ class Pretrain(Stage[PretrainOutputs]):
             "seed",
             "corpus.language",
             "corpus.max_frames",
-            *(f"policy.{name}" for name in ("encoder", "language_model", "vocab_size", "prompt", "max_text_tokens")),
+            *(f"policy.{name}" for name in ("encoder", "language_model.path", "prompt", "max_text_tokens")),
+            *SHAPE,
             "pretrain",
             "evaluation.tokenize",  # of the score that selects a checkpoint
             "evaluation.max_new_tokens",
@@ -63,7 +65,8 @@ class Pretrain(Stage[PretrainOutputs]):
         )
 
     def results(self, before: Results) -> dict[str, Any]:
-        return {"clips.content_hash": before[Clips].content_hash}
+        read = {"language.content_hash": before[Language].content_hash} if Language in before else {}
+        return {"clips.content_hash": before[Clips].content_hash, **read}
 
     def files(self, config: Config) -> dict[str, Any]:
         if config.policy.init is None and config.policy.language_model.path is None:
@@ -83,7 +86,8 @@ class Pretrain(Stage[PretrainOutputs]):
 
         config = context.config
         texts = read_clips(context.clips, "train", columns=["text"]).column("text").to_pylist()
-        policy = build_policy(config, texts)
+        read = fetch_folder(context.language_model) if Language in before else None
+        policy = build_policy(config, texts, read)
         initial = context.baseline if config.policy.init else context.path(self.name, "initial")
         with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
             policy.save(folder)
