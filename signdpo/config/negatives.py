@@ -15,10 +15,11 @@ Guidance = Literal["attention", "random", "uniform"]
 
 
 class PerturberConfig(Section):
-    kind: Literal["learned", "rules", "policy", "pairs"] = "learned"
+    kind: Literal["learned", "rules", "policy", "pairs", "folds"] = "learned"
     path: str | None = None
     architecture: Literal["seq2seq", "edits"] = "seq2seq"
     samples_per_clip: Count = 2
+    folds: Annotated[int, Field(ge=2)] = 2
     temperature: Positive = 0.8
     mine_clips: Count = 800
     mining: Mapping[str, NonNegative] = {"sample": 0.6, "beam": 0.2, "perturbed": 0.2}

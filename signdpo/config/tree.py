@@ -58,6 +58,15 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
+    def _folds_are_pretrained(self) -> Config:
+        if self.policy.init is not None and self.negatives.perturber.kind == "folds":
+            raise ValueError(
+                "negatives.perturber.kind=folds pre-trains a policy for each fold of the clips, and with policy.init "
+                "there is no pre-training: use another kind"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _nothing_is_selected_on_training_data(self) -> Config:
         if self.policy.init is not None and self.corpus.hold_out and self.policy.init_saw_held_out:
             raise ValueError(

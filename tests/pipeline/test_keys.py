@@ -94,6 +94,7 @@ ONLY_LANGUAGE += ["dpo.counterfactual_mle_weight=0"]
 
 # What a key needs to mean something.
 CONTEXT: dict[str, list[str]] = {
+    "negatives.perturber.folds": ["negatives.perturber.kind=folds"],
     "corpus.kind": ["corpus.kind=pose", "corpus.root=/data"],
     "corpus.root": ["corpus.kind=npz", "corpus.root=/others"],
     "corpus.labels": ["corpus.kind=npz", "corpus.root=/data"],
@@ -218,6 +219,8 @@ SCORED = {"pretrain", "control", "align"}  # whose checkpoint is selected by a s
             9,
             {"pretrain", "control", *ALIGNED, "translation"},
         ),
+        (["negatives.perturber.kind=folds"], "negatives.perturber.lr", 0.5, set()),
+        (["negatives.perturber.kind=folds"], "negatives.perturber.folds", 4, {"perturber"}),
         (["negatives.perturber.kind=rules"], "negatives.perturber.lr", 0.5, set()),
         (["negatives.perturber.kind=rules"], "negatives.perturber.edit_share", 0.5, {"perturber"}),
         (["dpo.precision=auto", "pretrain.precision=float32"], "resources.use_gpu", True, {"control", *ALIGNED}),

@@ -107,7 +107,7 @@ def load_perturber(
         return None
     if config.kind == "rules":
         return RulePerturber.load(folder)
-    if config.kind == "pairs":
+    if config.kind in ("pairs", "folds"):
         return GivenSentences.load(folder)
     learned = (
         EditPerturber.load(folder)

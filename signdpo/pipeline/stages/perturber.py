@@ -6,7 +6,6 @@ import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,13 +15,12 @@ import pyarrow.parquet as pq
 from signdpo.cluster.placement import Demand
 from signdpo.cluster.plan import DATA_TASK, generators, trainers
 from signdpo.config import Config, ConfigError, PerturberConfig
-from signdpo.data.actor_pool import on_actors
 from signdpo.data.clips import read_clips
-from signdpo.data.schedule import Schedule, held_out_rows
+from signdpo.data.schedule import held_out_rows
 from signdpo.data.stream import ClipStore
-from signdpo.monitoring.progress import StageProgress
-from signdpo.monitoring.stalls import Watchdog
-from signdpo.pipeline.actors import MineHypotheses, perturber_worker
+from signdpo.pipeline.actors import perturber_worker
+from signdpo.pipeline.folds import mine_folds
+from signdpo.pipeline.mining import mine_hypotheses
 from signdpo.pipeline.stage import Inputs, Results, Stage, StageOutputs, file_stamps
 from signdpo.pipeline.stages.clips import Clips
 from signdpo.pipeline.stages.pretrain import Pretrain
@@ -41,6 +39,7 @@ MADE_WITH = {
     "policy": ("kind",),
     "rules": ("kind", "edit_share"),
     "pairs": ("kind", "path"),
+    "folds": ("kind", "folds", "samples_per_clip", "temperature", "mining"),
     "learned": (
         *("kind", "path", "architecture", "edit_share"),
         *("samples_per_clip", "temperature", "mine_clips", "mining", "held_out_share"),
@@ -76,6 +75,8 @@ class Perturber(Stage[PerturberOutputs]):
     def purpose(self, config: Config) -> str:
         if config.negatives.perturber.kind == "learned":
             return "the policy's failures, and a model that writes such sentences"
+        if config.negatives.perturber.kind == "folds":
+            return "what policies say to clips that they have not seen"
         if config.negatives.perturber.kind == "pairs":
             return f"pairs of {config.negatives.perturber.path}"
         return "what the training sentences tell of wrong ones"
@@ -86,7 +87,7 @@ class Perturber(Stage[PerturberOutputs]):
     def reads(self, config: Config) -> Sequence[str]:
         kind = config.negatives.perturber.kind
         own = tuple(f"negatives.perturber.{name}" for name in MADE_WITH[kind])
-        if kind != "learned":
+        if kind not in ("learned", "folds"):
             return own
         distorting = [
             f"negatives.{key}.{level}_global" for key in ("operations", "strength") for level in ("spatial", "temporal")
@@ -112,10 +113,10 @@ class Perturber(Stage[PerturberOutputs]):
         return {} if path is None else file_stamps([path])
 
     def demands(self, config: Config) -> list[Demand]:
-        if config.negatives.perturber.kind != "learned":
-            return []
-        mining = (generators(config.resources), DATA_TASK)
-        return [Demand(self.name, mining), Demand(self.name, (trainers(config.resources, "worker", 1),))]
+        kind, mining = config.negatives.perturber.kind, Demand(self.name, (generators(config.resources), DATA_TASK))
+        if kind == "learned":
+            return [mining, Demand(self.name, (trainers(config.resources, "worker", 1),))]
+        return [*Pretrain().demands(config), mining] if kind == "folds" else []
 
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> PerturberOutputs:
         from signdpo.negatives.sentence.rules import RULES_FILE, RulePerturber
@@ -129,6 +130,8 @@ class Perturber(Stage[PerturberOutputs]):
             write_text(join(context.perturber, RULES_FILE), rules.to_json())
         elif settings.kind == "pairs":
             pairs = take_pairs(context, dict(zip(clips["id"].to_pylist(), texts, strict=True)))
+        elif settings.kind == "folds":
+            pairs = take_folds(context, before, inputs)
         elif settings.kind == "learned":
             pairs = learn_failures(context, before, inputs, texts)
         write_text(join(context.perturber, TEXT_FILE), TrainingText.of(texts).to_json())
@@ -150,6 +153,28 @@ def take_pairs(context: RunContext, texts: dict[str, str]) -> int:
     context.say(f"{given.clips} of {len(texts)} clips have pairs{told}")
     write_text(join(context.perturber, PAIRS_FILE), given.sentences.to_json())
     return given.clips
+
+
+def take_folds(context: RunContext, before: Results, inputs: Inputs) -> int:
+    """Write what policies wrongly say to clips that they have not seen; returns the number of clips with some.
+
+    Raises:
+        NoFailuresError: if that is next to nothing.
+    """
+    from signdpo.negatives.sentence.pairs import PAIRS_FILE, GivenSentences
+
+    mined = mine_folds(context, before, inputs, stage=Perturber.name)
+    wrong = failures_among(mined, context.config.negatives.perturber)
+    found: dict[str, dict[str, None]] = {}
+    for row in wrong:
+        found.setdefault(row["reference"], {})[row["hypothesis"]] = None
+    clips, share = len({row["id"] for row in wrong}), len(wrong) / len(mined)
+    context.say(
+        f"{len(wrong)} of {len(mined)} sentences said to clips not seen are wrong ({share:.0%}), of {clips} clips"
+    )
+    sentences = GivenSentences({text: list(said) for text, said in found.items()})
+    write_text(join(context.perturber, PAIRS_FILE), sentences.to_json())
+    return clips
 
 
 def read_pairs(settings: PerturberConfig) -> tuple[list[Mapping[str, Any]], int]:
@@ -203,7 +228,7 @@ def mined_failures(context: RunContext, key: str, texts: list[str]) -> list[dict
     folder, done = context.path("perturber", "pairs"), context.path("perturber", "mined.json")
     if exists(done) and read_json(done)["key"] == key:
         return list(pq.read_table(f"{fetch_folder(folder)}/pairs.parquet").to_pylist())
-    mined = mine_hypotheses(context, context.baseline)
+    mined = mine_failures(context)
     failures = failures_among(mined, context.config.negatives.perturber)
     context.say(share_wrong(mined, failures))
     with tempfile.TemporaryDirectory(prefix="signdpo-") as local:
@@ -258,36 +283,18 @@ def failures_among(mined: list[dict[str, Any]], settings: PerturberConfig) -> li
     )
 
 
-def mine_hypotheses(context: RunContext, policy: str) -> list[dict[str, Any]]:
-    """What the policy says to `mine_clips` training clips, first those it was not trained on.
+def mine_failures(context: RunContext) -> list[dict[str, Any]]:
+    """What the baseline says to `mine_clips` training clips, first those it was not trained on.
 
     Returns:
         Rows of `HypothesisMiner` with `held_out`, in the order of their ids.
     """
     config = context.config
     settings = config.negatives.perturber
-    store = ClipStore.load(context.path("clips"), "train", max_frames=config.corpus.max_frames)
+    store = ClipStore.load(context.clips, "train", max_frames=config.corpus.max_frames)
     drawn = np.random.default_rng(config.seed).permutation(len(store))
     unseen = held_out_rows(store.ids, settings.held_out_share, config.seed)
     chosen = drawn[np.argsort(~unseen[drawn], kind="stable")][: settings.mine_clips]
-    schedule = Schedule(
-        store.num_frames[chosen],
-        epochs=1,
-        batch_size=config.evaluation.batch_size,
-        workers=1,
-        seed=config.seed,
-        shuffle=False,
-    )
-    blocks = [replace(block, rows=chosen[block.rows]) for block in schedule.blocks()]
-    watchdog = Watchdog(context.console, config.resources)
-    stream, name = store.stream(blocks), f"{context.name}-mining"
-    mined = on_actors(stream, MineHypotheses, (config, policy), config, watchdog.attempts, name=name)
-    rows: list[dict[str, Any]] = []
-    with StageProgress(context.console, "mining", total=len(chosen), unit="clips", watchdog=watchdog) as meter:
-        for batch in mined.iter_batches(batch_size=None, batch_format="pyarrow"):
-            rows.extend(batch.to_pylist())
-            meter.update(len(rows) // settings.samples_per_clip)
     unlearned = {store.ids[row] for row in np.flatnonzero(unseen)}
-    rows = [row | {"held_out": row["id"] in unlearned} for row in rows]
-    rows.sort(key=lambda row: row["id"])  # actors finish in any order; training should not depend on it
-    return rows
+    mined = mine_hypotheses(context, store, chosen, context.baseline)
+    return [row | {"held_out": row["id"] in unlearned} for row in mined]

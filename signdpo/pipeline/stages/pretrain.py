@@ -95,7 +95,17 @@ class Pretrain(Stage[PretrainOutputs]):
         if config.policy.init is not None:
             context.say(f"the policy {config.policy.init} is taken as it is")
             return PretrainOutputs(policy_hash=policy.hash())
-        checkpoints = fit(context, training_plan(context, before, inputs, initial))
+        store = ClipStore.load(context.clips, "train", max_frames=config.corpus.max_frames)
+        plan = pretraining_plan(
+            context,
+            store,
+            np.flatnonzero(~held_out_rows(store.ids, config.negatives.perturber.held_out_share, config.seed)),
+            stage=self.name,
+            key=inputs.training_key,
+            initial=initial,
+            corpus=before[Clips].content_hash,
+        )
+        checkpoints = fit(context, plan)
         best = keep_best(context, checkpoints, context.baseline, SCORE)
         context.say(f"dev BLEU-4 {best[SCORE]:.2f} (greedy) after step {best['step']}")
         return PretrainOutputs(policy_hash=Policy.load(fetch_folder(context.baseline)).hash())
@@ -106,18 +116,21 @@ def scored_steps(epoch_steps: Sequence[int], every: int) -> list[int]:
     return [step for epoch, step in enumerate(epoch_steps, start=1) if epoch % every == 0 or epoch == len(epoch_steps)]
 
 
-def training_plan(context: RunContext, before: Results, inputs: Inputs, initial: str) -> TrainingPlan:
-    """The pre-training as Ray Train is to do it.
+def pretraining_plan(
+    context: RunContext, store: ClipStore, taught: np.ndarray, *, stage: str, key: str, initial: str, corpus: str
+) -> TrainingPlan:
+    """A pre-training as Ray Train is to do it.
 
     Args:
         context: of the run.
-        before: outputs of the stages before.
-        inputs: what decides this training.
+        store: the training clips.
+        taught: `(clips,)` indices of those that it learns from.
+        stage: whose training it is.
+        key: hash of what decides this training.
         initial: folder of the untrained policy.
+        corpus: hash of the clips.
     """
     config = context.config
-    store = ClipStore.load(context.clips, "train", max_frames=config.corpus.max_frames)
-    taught = np.flatnonzero(~held_out_rows(store.ids, config.negatives.perturber.held_out_share, config.seed))
     schedule = Schedule(
         store.num_frames[taught],
         epochs=config.pretrain.epochs,
@@ -127,8 +140,8 @@ def training_plan(context: RunContext, before: Results, inputs: Inputs, initial:
         steps_per_block=STEPS_PER_BLOCK,
     )
     return TrainingPlan(
-        stage=Pretrain.name,
-        key=inputs.training_key,
+        stage=stage,
+        key=key,
         section="pretrain",
         loop=mle_worker,
         settings=MleSettings(
@@ -140,10 +153,7 @@ def training_plan(context: RunContext, before: Results, inputs: Inputs, initial:
             label_smoothing=config.pretrain.label_smoothing,
             seed=config.seed,
         ),
-        identity={
-            "corpus": before[Clips].content_hash,
-            **schedule.identity([store.ids[row] for row in taught]),
-        },
+        identity={"corpus": corpus, **schedule.identity([store.ids[row] for row in taught])},
         total_steps=schedule.steps,
         workers=config.resources.pretrain_workers,
         cpus=config.resources.cpus_per_pretrain_worker,
