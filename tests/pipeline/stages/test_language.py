@@ -37,7 +37,7 @@ def test_the_policy_is_made_of_a_language_model_that_has_read_the_text(small_run
     assert 300 <= outputs.sentences <= 372
     rows = [json.loads(line) for line in (tmp_path / "run/language/metrics.jsonl").read_text().splitlines()]
     assert rows[-1]["step"] == 2 * -(-outputs.sentences // 64)
-    assert rows[-1]["nll"] < rows[0]["nll"] - 0.2
+    assert rows[-1]["loss"] < rows[0]["loss"] - 0.2
 
     read = TextToText.load(context.language_model, max_tokens=64)
     policy = build_policy(config, [], context.language_model)
