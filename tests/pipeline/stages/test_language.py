@@ -6,6 +6,7 @@ import json
 from io import StringIO
 from pathlib import Path
 
+import pytest
 import torch
 from rich.console import Console
 from support.small_runs import SMALL, SmallRun
@@ -22,6 +23,7 @@ from signdpo.pipeline.stages.pretrain import Pretrain
 from signdpo.run_context import RunContext, Upstream
 
 
+@pytest.mark.long
 def test_the_policy_is_made_of_a_language_model_that_has_read_the_text(small_run: SmallRun, tmp_path: Path) -> None:
     asked = read_clips(small_run.directory / "clips", "test", columns=["text"])["text"].to_pylist()[0]
     text = tmp_path / "text.txt"
