@@ -49,7 +49,7 @@ class Training:
     def id(self) -> str:
         """Letters and digits that this training has for itself, however often it is resumed."""
         text = "\x1f".join([self.directory, self.stage, self.key])
-        return f"{self.stage}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        return f"{self.stage.replace('/', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
 
 
 class Tracker(ABC):

@@ -139,7 +139,7 @@ def _train(context: RunContext, plan: TrainingPlan, store: CheckpointStore, call
         identity=plan.identity,
         checkpoints=store,
     )
-    name = f"{context.name}-{plan.stage}"
+    name = f"{context.name}-{plan.stage}".replace("/", "-")
     stream = plan.stream
     trainer = TorchTrainer(
         plan.loop,

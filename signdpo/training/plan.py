@@ -127,7 +127,8 @@ class TrainingPlan:
     """One training of a stage.
 
     Args:
-        stage: its name; checkpoints lie in a folder of it named after `key`, so other inputs never resume from them.
+        stage: its name, or that of a folder in its folder where it trains several; checkpoints lie there in a folder
+            named after `key`, so other inputs never resume from them.
         key: hash of what decides the training.
         section: of the configuration that says how to optimise.
         loop: function of each worker, which Ray Train calls with `settings` and `run`.
