@@ -157,6 +157,27 @@ def test_a_preset_hides_what_was_set_before_and_keys_change_it_afterwards() -> N
     assert config.resources.cpus_per_worker == 2
 
 
+def test_no_preset_shows_through_another(tmp_path: Path) -> None:
+    file = tmp_path / "cluster.yaml"
+    file.write_text("resources: {preset: cluster, worker_resources: {my_slot: 1}}\n")
+    laptop = load_config(None, ["resources=laptop"]).resources
+    assert load_config(None, ["resources=cluster", "resources=laptop"]).resources == laptop
+    assert load_config(file, ["resources=laptop"]).resources == laptop
+    assert load_config(file).resources.worker_resources == {"my_slot": 1}
+    node = load_config(None, ["resources=cluster", "resources={preset: gpu_node, workers: 3}"]).resources
+    assert node == load_config(None, ["resources=gpu_node", "resources.workers=3"]).resources
+
+
+def test_an_empty_mapping_clears_and_another_is_merged() -> None:
+    given = ["resources=cluster", "resources.worker_resources={}"]
+    assert load_config(None, given).resources.worker_resources == {}
+    added = load_config(None, ["resources=cluster", "resources.worker_resources={big: 1}"]).resources
+    assert added.worker_resources == {"trainer_slot": 1, "big": 1}
+    weights = load_config(None, ["dpo.weights={language: 0.5}"]).dpo.weights
+    assert weights["language"] == 0.5
+    assert len(weights) == 6
+
+
 @pytest.mark.parametrize("resources", ["cluster", "{preset: cluster, workers: 4}"])
 def test_a_file_names_a_preset_and_the_resolved_config_reads_back(resources: str, tmp_path: Path) -> None:
     (tmp_path / "given.yaml").write_text(f"resources: {resources}")

@@ -26,8 +26,8 @@ S = TypeVar("S", bound=BaseModel)
 def load_config(path: str | Path | None = None, overrides: Iterable[str] = ()) -> Config:
     """Lay a YAML file over the defaults, and `key=value` overrides over both, values parsed as YAML.
 
-    Mappings such as `dpo.weights` are merged key by key; lists and values are replaced. The name of a preset in the
-    place of `resources` stands for all its values.
+    Mappings such as `dpo.weights` are merged key by key, and an empty one clears; lists and values are replaced. The
+    name of a preset in the place of `resources` stands for all its values.
 
     Raises:
         ConfigError: naming the key, what was found and the remedy.
@@ -96,16 +96,21 @@ def _lay(tree: dict[str, Any], key: str, value: Any) -> None:
 
 def _lay_over(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Lay what a user gives over the whole tree, in place."""
-    try:
-        _merge(tree, {key: lay_preset(value) if key == "resources" else value for key, value in given.items()})
-    except ValueError as error:
-        raise ConfigError(str(error)) from error
+    if "resources" in given:
+        try:
+            laid = lay_preset(given["resources"])
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+        if laid is not given["resources"]:
+            tree["resources"] = {}  # a preset has every key: nothing shows through it
+        given = {**given, "resources": laid}
+    _merge(tree, given)
 
 
 def _merge(tree: dict[str, Any], given: Mapping[str, Any]) -> None:
     """Lay `given` over `tree` in place."""
     for key, value in given.items():
-        if isinstance(value, dict) and isinstance(tree.get(key), dict):
+        if value and isinstance(value, dict) and isinstance(tree.get(key), dict):
             _merge(tree[key], value)
         else:
             tree[key] = value

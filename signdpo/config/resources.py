@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from typing import Any
 
@@ -124,4 +125,4 @@ def lay_preset(given: Any) -> Any:
     if name not in PRESETS:
         raise ValueError(f"resources={name} is not a preset{did_you_mean(name, PRESETS)}")
     own = {key: value for key, value in given.items() if key != "preset"} if isinstance(given, Mapping) else {}
-    return ResourcesConfig().model_dump(mode="json") | dict(PRESETS[name]) | own
+    return ResourcesConfig().model_dump(mode="json") | copy.deepcopy(dict(PRESETS[name])) | own
