@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 from collections.abc import Collection, Sequence
 from typing import Any, Final
@@ -22,6 +21,7 @@ from signdpo.pipeline.stages.clips import Clips
 from signdpo.run_context import RunContext
 from signdpo.storage.files import hash_folder, put_folder
 from signdpo.text.units import folded
+from signdpo.training.denoising import batch_bounds
 from signdpo.training.fit import fit, keep_best
 from signdpo.training.plan import LanguageSettings, TrainingPlan
 
@@ -81,26 +81,24 @@ class Language(Stage[LanguageOutputs]):
         return [Demand(self.name, (trainers(config.resources, "pretrain_worker", config.resources.pretrain_workers),))]
 
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> LanguageOutputs:
-        config = context.config
-        choices, folders = (
-            config.policy.language_model.pretrain,
-            [context.path(self.name, n) for n in ("text", "initial")],
-        )
+        config, text, initial = context.config, context.path(self.name, "text"), context.path(self.name, "initial")
+        choices, workers = config.policy.language_model.pretrain, config.resources.pretrain_workers
         taught = _sentences(context, before[Clips].clips)
-        with tempfile.TemporaryDirectory(prefix="signdpo-") as text, tempfile.TemporaryDirectory() as initial:
-            pq.write_table(pa.table({"text": taught}), f"{text}/sentences.parquet")
-            _untrained(config, taught).save(initial)
-            for local, folder in zip((text, initial), folders, strict=True):
-                put_folder(local, folder)
+        with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
+            pq.write_table(pa.table({"text": taught}), f"{folder}/sentences.parquet")
+            put_folder(folder, text)
+        with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
+            _untrained(config, taught).save(folder)
+            put_folder(folder, initial)
         plan = TrainingPlan(
             stage=self.name,
             key=inputs.training_key,
             section="policy.language_model.pretrain",
             loop=language_worker,
-            settings=LanguageSettings(text=folders[0], initial=folders[1]),
-            identity={"text": hash_folder(folders[0])},
-            total_steps=choices.epochs * math.ceil(len(taught) / choices.batch_size),
-            workers=config.resources.pretrain_workers,
+            settings=LanguageSettings(text=text, initial=initial),
+            identity={"text": hash_folder(text)},
+            total_steps=choices.epochs * len(batch_bounds(len(taught), batch_size=choices.batch_size, workers=workers)),
+            workers=workers,
             cpus=config.resources.cpus_per_pretrain_worker,
             score=None,
         )
