@@ -28,16 +28,16 @@ def damaged(sentence: str, rng: np.random.Generator) -> str:
     return join_units([units[at] for at in kept])
 
 
-def batch_bounds(sentences: int, *, batch_size: int, workers: int) -> list[slice]:
-    """The steps of an epoch; a last one with less than a sentence for each worker belongs to the one before."""
+def batch_bounds(sentences: int, *, batch_size: int) -> list[slice]:
+    """The steps of an epoch, for any number of workers; less than half a batch at the end joins the one before."""
     begins = list(range(0, sentences, batch_size))
-    if len(begins) > 1 and sentences - begins[-1] < workers:
+    if len(begins) > 1 and 2 * (sentences - begins[-1]) < batch_size:
         begins.pop()
     return [slice(begin, end) for begin, end in pairwise([*begins, sentences])]
 
 
 def denoising_batches(
-    epoch: int, sentences: Sequence[str], *, batch_size: int, workers: int, seed: int
+    epoch: int, sentences: Sequence[str], *, batch_size: int, seed: int
 ) -> list[tuple[list[str], list[str]]]:
     """The steps of an epoch, over all workers: damaged sentences, and the sentences. Each comes once.
 
@@ -45,7 +45,7 @@ def denoising_batches(
     """
     order = np.random.default_rng([seed, epoch]).permutation(len(sentences)).tolist()
     batches = []
-    for bounds in batch_bounds(len(order), batch_size=batch_size, workers=workers):
+    for bounds in batch_bounds(len(order), batch_size=batch_size):
         rngs = [np.random.default_rng(derive_seed(seed, epoch, "denoising", row)) for row in order[bounds]]
         targets = [sentences[row] for row in order[bounds]]
         batches.append(([damaged(*pair) for pair in zip(targets, rngs, strict=True)], targets))

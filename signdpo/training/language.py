@@ -30,13 +30,12 @@ def train_language(settings: LanguageSettings, run: WorkerRun) -> None:
     sentences = pq.read_table(f"{fetch_folder(settings.text)}/sentences.parquet")["text"].to_pylist()
     model = TextToText.load(fetch_folder(settings.initial), max_tokens=run.config.policy.max_text_tokens)
     model.model.to(device)
-    rank, workers = rank_and_world()
-    torch.manual_seed(run.config.seed + rank)  # of dropout
+    torch.manual_seed(run.config.seed + rank_and_world()[0])  # of dropout
     state = new_state(model, choices, run)
     wrapped = replace(model, model=ray.train.torch.prepare_model(model.model))
     model.model.train()
     epochs = (
-        denoising_batches(epoch, sentences, batch_size=choices.batch_size, workers=workers, seed=run.config.seed)
+        denoising_batches(epoch, sentences, batch_size=choices.batch_size, seed=run.config.seed)
         for epoch in range(choices.epochs)
     )
     learn(epochs, wrapped.loss, state, clip_grad_norm=choices.clip_grad_norm)

@@ -34,21 +34,20 @@ def test_chinese_is_damaged_by_characters() -> None:
 
 
 def test_an_epoch_has_every_sentence_once_and_depends_on_seed_and_epoch_alone() -> None:
-    first = denoising_batches(0, SENTENCES, batch_size=4, workers=1, seed=3)
+    first = denoising_batches(0, SENTENCES, batch_size=4, seed=3)
     assert [len(targets) for _, targets in first] == [4, 2]
     assert sorted(text for _, targets in first for text in targets) == sorted(SENTENCES)
-    assert denoising_batches(0, SENTENCES, batch_size=4, workers=1, seed=3) == first
-    assert denoising_batches(1, SENTENCES, batch_size=4, workers=1, seed=3) != first
-    assert denoising_batches(0, SENTENCES, batch_size=4, workers=1, seed=4) != first
+    assert denoising_batches(0, SENTENCES, batch_size=4, seed=3) == first
+    assert denoising_batches(1, SENTENCES, batch_size=4, seed=3) != first
+    assert denoising_batches(0, SENTENCES, batch_size=4, seed=4) != first
     by_text = {target: source for sources, targets in first for source, target in zip(sources, targets, strict=True)}
-    for sources, targets in denoising_batches(
-        0, SENTENCES, batch_size=2, workers=1, seed=3
-    ):  # other steps, the same damage
+    for sources, targets in denoising_batches(0, SENTENCES, batch_size=2, seed=3):  # other steps, the same damage
         assert [by_text[target] for target in targets] == sources
 
 
-def test_no_worker_is_without_a_sentence_in_a_step() -> None:
-    assert batch_bounds(9, batch_size=4, workers=1) == [slice(0, 4), slice(4, 8), slice(8, 9)]
-    assert batch_bounds(9, batch_size=4, workers=2) == [slice(0, 4), slice(4, 9)]
-    assert batch_bounds(10, batch_size=4, workers=2) == [slice(0, 4), slice(4, 8), slice(8, 10)]
-    assert batch_bounds(3, batch_size=4, workers=2) == [slice(0, 3)]
+def test_no_step_is_so_small_that_a_worker_might_have_no_sentence() -> None:
+    assert batch_bounds(9, batch_size=4) == [slice(0, 4), slice(4, 9)]
+    assert batch_bounds(10, batch_size=4) == [slice(0, 4), slice(4, 8), slice(8, 10)]
+    assert batch_bounds(8, batch_size=4) == [slice(0, 4), slice(4, 8)]
+    assert batch_bounds(1, batch_size=4) == [slice(0, 1)]
+    assert batch_bounds(20_000, batch_size=64)[-1] == slice(19_968, 20_000)

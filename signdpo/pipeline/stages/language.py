@@ -82,7 +82,7 @@ class Language(Stage[LanguageOutputs]):
 
     def work(self, context: RunContext, before: Results, inputs: Inputs) -> LanguageOutputs:
         config, text, initial = context.config, context.path(self.name, "text"), context.path(self.name, "initial")
-        choices, workers = config.policy.language_model.pretrain, config.resources.pretrain_workers
+        choices = config.policy.language_model.pretrain
         taught = _sentences(context, before[Clips].clips)
         with tempfile.TemporaryDirectory(prefix="signdpo-") as folder:
             pq.write_table(pa.table({"text": taught}), f"{folder}/sentences.parquet")
@@ -97,8 +97,8 @@ class Language(Stage[LanguageOutputs]):
             loop=language_worker,
             settings=LanguageSettings(text=text, initial=initial),
             identity={"text": hash_folder(text)},
-            total_steps=choices.epochs * len(batch_bounds(len(taught), batch_size=choices.batch_size, workers=workers)),
-            workers=workers,
+            total_steps=choices.epochs * len(batch_bounds(len(taught), batch_size=choices.batch_size)),
+            workers=config.resources.pretrain_workers,
             cpus=config.resources.cpus_per_pretrain_worker,
             score=None,
         )
